@@ -202,8 +202,10 @@ class Progress:
 def resolve_shared(path: str, environ: Mapping[str, str]) -> str:
     """`shared:x/y` as a path below TUTTI_SHARED; every other path as it is.
 
-    Raises:
-        ValueError: the path leaves the shared folder, or TUTTI_SHARED is not set.
+    Raises
+    ------
+    ValueError
+        The path leaves the shared folder, or TUTTI_SHARED is not set.
     """
     if not path.startswith(SHARED_SCHEME):
         return path
@@ -306,8 +308,10 @@ class Card:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The card in `data`. Unknown keys of the same version are left out: a newer stack may say more.
 
-        Raises:
-            ValueError: a version that this program does not know, or a key that is missing.
+        Raises
+        ------
+        ValueError
+            A version that this program does not know, or a key that is missing.
         """
         if (version := data.get("version")) != CARD_VERSION:
             raise ValueError(

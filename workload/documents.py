@@ -147,8 +147,10 @@ def retry_strategy(attempts: int, retry_on: int | None = None) -> dict[str, Any]
     What matches nothing is retried, so the last rule ends everything else (B6). Timeout, cancel and terminate are
     never retried, whatever stands here.
 
-    Raises:
-        ValueError: `attempts` outside 1-10.
+    Raises
+    ------
+    ValueError
+        `attempts` outside 1-10.
     """
     if attempts not in Limits.ATTEMPTS:
         raise ValueError(f"attempts: got {attempts}; allowed: {Limits.ATTEMPTS.start}-{Limits.ATTEMPTS.stop - 1}")

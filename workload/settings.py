@@ -91,8 +91,10 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
         """Read the settings from a node's environment.
 
-        Raises:
-            SettingsError: values that cannot be read or are not allowed, all of them.
+        Raises
+        ------
+        SettingsError
+            Values that cannot be read or are not allowed, all of them.
         """
         values: dict[str, Any] = {}
         unread = []

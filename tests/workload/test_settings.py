@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from workload.contract import Mpi, Variable
 from workload.settings import AUTO, NONE, InputTo, Settings, SettingsError, variable
 
-texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=20)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 uris = st.one_of(texts.map("s3://b/{}".format), texts.map("shared:{}".format))
 settings = st.builds(
     Settings,
