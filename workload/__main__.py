@@ -82,8 +82,10 @@ def _node(argv: Sequence[str]) -> int:
 def main(argv: Sequence[str]) -> int:
     """Run what `argv` asks for and return its exit code.
 
-    Raises:
-        SystemExit: with 2 and a message on stderr where `argv` is wrong; with 0 after `--help`.
+    Raises
+    ------
+    SystemExit
+        With 2 and a message on stderr where `argv` is wrong; with 0 after `--help`.
     """
     known = kernel_modules()
     parser = build_parser(tuple(known))

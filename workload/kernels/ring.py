@@ -80,8 +80,10 @@ def pass_round(comm: MPI.Comm, laps: int) -> Lap:
 
     Collective over `comm`. Rank 0 prints the lap about once a second.
 
-    Raises:
-        RuntimeError: the number or the sum is not what it must be.
+    Raises
+    ------
+    RuntimeError
+        If the number or the sum is not what it must be.
     """
     rank, size = comm.rank, comm.size
     hosts = len(set(comm.allgather(MPI.Get_processor_name())))
@@ -155,8 +157,10 @@ def _measure_pair(comm: MPI.Comm, left: int, right: int) -> list[Measurement]:
 def sweep(comm: MPI.Comm) -> list[Measurement]:
     """Latency and bandwidth of every neighbour pair, one pair after the other. Collective over `comm`.
 
-    Returns:
-        On rank 0 a measurement for every pair and size; elsewhere an empty list.
+    Returns
+    -------
+    list of Measurement
+        On rank 0 one for every pair and size; elsewhere an empty list.
     """
     mine: list[Measurement] = []
     for left, right in neighbour_pairs(comm.size):
