@@ -147,6 +147,17 @@ class QueuePriority(IntEnum):
     LOW = 1
 
 
+class Tag(StrEnum):
+    """Tags: the stack puts the first two on everything, the client all four on every submission."""
+
+    STACK = "tutti:stack"
+    GROUP = "tutti:group"  # the cost allocation tag
+    USER = (
+        "tutti:user"  # `UserId` of sts:GetCallerIdentity: what IAM can compare, so that none but its owner ends a job
+    )
+    JOB = "tutti:job"  # the job's name as the user gave it
+
+
 class PoolKind(StrEnum):
     MPI = "mpi"
     GPU = "gpu"
@@ -264,6 +275,7 @@ class CardDefinition:
     attempts: int
     vcpus: int
     memory_mib: int
+    pool: str = ""  # made for this pool's instances; "": fits any of its kind
     gpus: int = 0
     parameters: Mapping[str, str] = field(default_factory=dict)
     architecture: str = "x86_64"
