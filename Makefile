@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OPENMPI := .mpi/openmpi
 OPENMPI_READY := $(OPENMPI)/.ready
 
-.PHONY: help setup lock demo test test-mpi lint image docs clean
+.PHONY: help setup lock demo test test-mpi test-docker lint image docs clean
 
 help: ## this list
 	@grep -hE '^[a-z%X-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,12 +33,18 @@ lock: ## lock requirements*.txt again, with hashes, from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --generate-hashes --python-version 3.11 --universal --quiet --no-header --upgrade \
 	  | cat <(echo '# Locked with hashes from pyproject.toml by `make lock`. Installs on Python 3.11 and later.') - > requirements.txt.new
 	@mv requirements.txt.new requirements.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra node --extra programs --extra image -c requirements.txt --generate-hashes --python-version 3.11 --universal --quiet --no-header \
+	  | cat <(echo '# What the image holds. Locked with hashes from pyproject.toml by `make lock`.') - > workload/images/requirements.txt.new
+	@mv workload/images/requirements.txt.new workload/images/requirements.txt
 
 demo: $(READY) ## the main job: a 4-node MPI job on the local twin, then once more with a node killed
 	@$(BIN)/python examples/demo/demo.py
 
 test: $(READY) $(OPENMPI_READY) ## all tests
 	@$(BIN)/python -m pytest
+
+test-docker: $(READY) ## the tests that run the image, with the Docker engine at hand (after `make image`)
+	@$(BIN)/python -m pytest -m docker
 
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check .
@@ -47,6 +53,9 @@ lint: $(READY) ## ruff and mypy
 
 bench-%: $(READY) $(OPENMPI_READY) ## bench-X runs bench/X.py: gang, cli, matmul, ...
 	@$(BIN)/python bench/$*.py
+
+image: ## the image of a node, for this machine's Docker engine: tutti:runtime and tutti:dev
+	@workload/images/build.sh runtime dev
 
 clean: ## remove what the targets made
 	@rm -rf $(VENV) .mpi build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache site
