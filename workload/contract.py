@@ -156,6 +156,7 @@ class Tag(StrEnum):
         "tutti:user"  # `UserId` of sts:GetCallerIdentity: what IAM can compare, so that none but its owner ends a job
     )
     JOB = "tutti:job"  # the job's name as the user gave it
+    RESUMES = "tutti:resumes"  # the job that this one goes on with
 
 
 class PoolKind(StrEnum):

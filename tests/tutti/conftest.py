@@ -1,0 +1,81 @@
+"""A card as the stack writes it, for the pure parts of the client; the running twin has fixtures of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from workload.contract import Card, CardDefinition, CardQueue, Mpi, PoolKind
+
+
+def _queue(name: str, kind: PoolKind, priority: int, **more: object) -> CardQueue:
+    fields: dict[str, object] = {
+        "name": name,
+        "arn": f"arn:aws:batch:eu-central-1:123456789012:job-queue/{name}",
+        "pool": name.rpartition("-")[0],
+        "kind": kind,
+        "priority": priority,
+        "instance_types": ("c7i.4xlarge",),
+        "zone": "eu-central-1a",
+        "max_vcpus": 128,
+        "vcpus": 16,
+        "cores": 8,
+        "memory_mib": 30_000,
+    }
+    return CardQueue(**{**fields, **more})  # type: ignore[arg-type]  # a table of fields
+
+
+def _definition(kind: str, image: str = "cpu", **more: object) -> CardDefinition:
+    fields: dict[str, object] = {
+        "name": f"lab-{kind}",
+        "arn": f"arn:aws:batch:eu-central-1:123456789012:job-definition/lab-{kind}:3",
+        "kind": kind,
+        "image": image,
+        "image_uri": f"repo/{image}@sha256:0",
+        "mpis": (Mpi.MPICH, Mpi.OPENMPI),
+        "nodes": 2,
+        "timeout_s": 3600,
+        "attempts": 3,
+        "vcpus": 16,
+        "memory_mib": 30_000,
+    }
+    return CardDefinition(**{**fields, **more})  # type: ignore[arg-type]  # a table of fields
+
+
+@pytest.fixture
+def card() -> Card:
+    return Card(
+        stack="lab",
+        group="astro",
+        region="eu-central-1",
+        account="123456789012",
+        queues=(
+            _queue("cpu-high", PoolKind.MPI, 10),
+            _queue("cpu-low", PoolKind.MPI, 1),
+            _queue(
+                "gpu-high",
+                PoolKind.GPU,
+                10,
+                instance_types=("p4d.24xlarge",),
+                vcpus=96,
+                cores=48,
+                gpus=8,
+                max_vcpus=192,
+            ),
+            _queue("one-low", PoolKind.SINGLE, 1, capacity="spot", vcpus=4, cores=2, memory_mib=7_000, max_vcpus=64),
+        ),
+        definitions=(
+            _definition("mpi"),
+            _definition("mpi", "wrf", name="lab-mpi-wrf", mpis=(Mpi.INTEL,)),
+            _definition(
+                "mpi-parameterized",
+                parameters={"inputDataPath": "/i", "outputDataPath": "/o", "computeIntensity": "low"},
+            ),
+            _definition("gpu-mpi", vcpus=96, gpus=8),
+            _definition("single", vcpus=2, memory_mib=4_000),
+            _definition("array", vcpus=1, memory_mib=2_000),
+        ),
+        bucket="lab-data",
+        prefix="astro/",
+        file_system="fs-1",
+        log_group="/tutti/lab",
+    )

@@ -1,0 +1,32 @@
+"""What several commands share: the cluster of the call, the options that are everywhere."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tutti.cluster import Cluster
+
+Json = Annotated[bool, typer.Option("--json", help="answer in JSON")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="the job: its id, the start of it, or its name")]
+
+
+def new_app(help_text: str = "") -> typer.Typer:
+    """A command module's `app`, plain: no colours in help, no completion options, no pretty tracebacks."""
+    return typer.Typer(
+        help=help_text,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+
+def cluster_of(context: typer.Context) -> Cluster:
+    """The cluster that `--cluster`, TUTTI_CLUSTER or the home folder says."""
+    from tutti.cluster import Cluster  # noqa: PLC0415  commands that need no cluster must not pay for it
+
+    return Cluster.current(os.environ, name=context.find_object(str))

@@ -1,0 +1,74 @@
+"""A job as it goes: its states, phases and output on the terminal, until it ends."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from tutti.cli.screen import OF_NODE, OF_STATE, paint, say
+from tutti.cli.screen import as_json as to_json
+from tutti.core.events import in_words, parse_event
+from tutti.jobs import Details
+from tutti.logs import LogLine
+from tutti.run import Run, StateChange
+from tutti.values import in_words as duration
+from workload.contract import SAYS, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+QUIET = frozenset({Event.STARTED, Event.PROGRESS})  # not a line each in a live view
+
+
+def show(run: Run, *, as_json: bool = False) -> int:
+    """Follow a job; answer its exit code. With `as_json` only the end is printed, as JSON."""
+    last: Details | None = None
+    # JSON is stdout's alone: what happens meanwhile goes to stderr then
+    out = sys.stderr if as_json else sys.stdout
+    for item in run.follow(on_expired=lambda words: say(f"tutti: {words}. Waiting for new ones ...", "yellow")):
+        if isinstance(item, StateChange):
+            last = item.job
+            say(state_line(item))
+        else:
+            print_lines([item], out)
+    if last is None:
+        raise AssertionError("following a job always ends with its state")
+    if as_json:
+        print(to_json(last.to_json()))
+    return last.code or 0
+
+
+def state_line(change: StateChange) -> str:
+    """A state in one line: what, for how long, why."""
+    job = change.job
+    again = f" (attempt {change.attempt})" if change.attempt > 1 else ""
+    if not job.ended:
+        why = f": {job.reason}" if job.reason and job.state in {"RUNNABLE", "PENDING"} else ""
+        return f"{job.state}{again}{why}"
+    ran = f" after {duration(job.stopped - job.started)}" if job.started and job.stopped else ""
+    code = f", code {job.code}" if job.code else ""
+    words = f": {job.meaning}" if job.code else ""
+    return f"{job.state}{again}{ran}{code}{words}"
+
+
+def print_lines(lines: Iterable[LogLine], out: TextIO, *, events: bool = False) -> None:
+    """Lines with node and rank; the runtime's events in words."""
+    for line in lines:
+        text = rendered(line, events=events, out=out)
+        if text is not None:
+            print(text, file=out, flush=True)
+
+
+def rendered(line: LogLine, *, events: bool, out: TextIO) -> str | None:
+    """A line as it is shown; None: not shown. `events`: as they stand in the log, for machines."""
+    node = line.node if line.line.node is None else line.line.node
+    place = f"[{node}]" if line.line.rank is None else f"[{node}:{line.line.rank}]"
+    head = paint(place, OF_NODE[node % len(OF_NODE)], stream=out)
+    happening = parse_event(line.line)
+    if happening is None or events:
+        text = line.line.text
+        return f"{head} {paint(text, 'dim', stream=out) if text.startswith(SAYS) else text}"
+    if happening.event in QUIET:
+        return None
+    colour = OF_STATE["FAILED"] if happening.event in {Event.LOST, Event.STOPPING} else "bold"
+    return f"{head} {paint(in_words(happening), colour, stream=out)}"

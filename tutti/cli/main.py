@@ -1,0 +1,144 @@
+"""`tutti`: the table of commands. Each command's module loads when it is called, so that `tutti --help` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from tutti.errors import Exit, TuttiError
+
+# name -> (module with `app`, what it does); the order is the help's.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "submit": ("submit", "run a program on the cluster"),
+    "status": ("status", "jobs, or one job with its nodes"),
+    "logs": ("logs", "what a job wrote, all nodes in time order"),
+    "wait": ("wait", "wait until a job runs or has ended"),
+    "cancel": ("cancel", "end jobs"),
+    "resume": ("resume", "go on with a job from its last checkpoint"),
+    "checkpoints": ("checkpoints", "checkpoints of a job: list, verify, save, stop"),
+    "cluster": ("cluster", "the clusters that are known here"),
+    "twin": ("twin", "a local AWS Batch at your desk"),
+    "drill": ("drill", "break a running job on purpose, and time its recovery"),
+}
+CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Table(TyperGroup):
+    """The root group: names and help from COMMANDS, modules on demand."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  the group's interface
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  the group's interface
+        if cmd_name not in self.commands and cmd_name in COMMANDS:
+            module, short = COMMANDS[cmd_name]
+            command = typer.main.get_command(import_module(f"tutti.cli.{module}").app)
+            command.name, command.short_help = cmd_name, short
+            self.commands[cmd_name] = command
+        return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS:
+            from tutti.errors import likely  # noqa: PLC0415  only on this way out
+
+            hint = likely(args[0], COMMANDS)
+            ctx.fail(f"no command {args[0]!r}{hint} (tutti --help lists them)")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the group's interface
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
+
+
+app = typer.Typer(
+    cls=Table,
+    name="tutti",
+    help="MPI on AWS Batch: every node together or none.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=CONTEXT,
+    epilog="Exit codes: 0 done, 2 wrong input, 3 not found, 4 not allowed, 5 no answer, 6 refused by AWS; "
+    "wait and submit --wait end with the job's own.",
+)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    cluster: Annotated[str, typer.Option("--cluster", "-c", help="which cluster, by its name", metavar="NAME")] = "",
+    version: Annotated[bool, typer.Option("--version", help="the version, and nothing else")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed  # noqa: PLC0415  20 ms that only this flag needs
+
+        typer.echo(f"tutti {installed('tutti')}")
+        raise typer.Exit
+    context.obj = cluster or None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; every error becomes words on stderr and an exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    code = _run(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _quiet_stdout()
+        code = Exit.PIPE
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        result = app(arguments, prog_name="tutti", standalone_mode=False)
+    except KeyboardInterrupt:
+        print("tutti: interrupted; jobs that were submitted go on", file=sys.stderr)
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        _quiet_stdout()
+        return Exit.PIPE
+    except TuttiError as error:
+        _say(error)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001  the last place: words for what is known, a traceback for what is not
+        return _unexpected(error)
+    return result if isinstance(result, int) else Exit.DONE
+
+
+def _unexpected(error: Exception) -> int:
+    from tutti import aws  # noqa: PLC0415  only on this way out
+
+    if aws.is_aws_error(error):
+        told = aws.in_words(error)
+        _say(told)
+        return told.exit_code
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, typer.Abort):
+        print("tutti: interrupted", file=sys.stderr)
+        return Exit.INTERRUPTED
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's usage errors
+        context = getattr(error, "ctx", None)
+        hint = f" ({context.command_path} --help)" if context is not None else ""
+        print(f"tutti: {error.format_message()}{hint}", file=sys.stderr)
+        return int(error.exit_code)
+    if isinstance(error, OSError) and error.filename is not None:
+        print(f"tutti: {error.filename}: {error.strerror}", file=sys.stderr)
+        return Exit.NOT_FOUND if isinstance(error, FileNotFoundError) else Exit.FAILED
+    raise error
+
+
+def _say(error: TuttiError) -> None:
+    for line in str(error).splitlines():
+        print(f"tutti: {line}", file=sys.stderr)
+
+
+def _quiet_stdout() -> None:
+    """The reader of our output has gone: write what is left to nowhere, so that Python ends without complaint."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,77 @@
+"""What commands print: tables that fit the terminal, JSON, colours only where a terminal can show them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Final, TextIO
+
+WIDTH: Final = 80  # where no terminal says otherwise
+COLOURS: Final = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "dim": 2, "bold": 1}
+OF_STATE: Final = {"SUCCEEDED": "green", "FAILED": "red", "RUNNING": "cyan", "STARTING": "cyan", "RUNNABLE": "yellow"}
+OF_NODE: Final = ("cyan", "green", "yellow", "magenta", "blue")
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether colours may be used: a terminal that is no dumb one, and no NO_COLOR (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str, *, stream: TextIO | None = None) -> str:
+    """The text in a colour, where the stream shows colours."""
+    if not colour or not coloured(stream or sys.stdout):
+        return text
+    return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"
+
+
+def width() -> int:
+    """Columns of the terminal; a pipe has no limit but 80 is what fits everywhere."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, give: int, colour: int | None = None) -> str:
+    """A table; column `give` is cut where the terminal is too narrow, and only on a terminal.
+
+    `colour`: the column that holds states.
+    """
+    widths = [max(len(str(row[i])) for row in [head, *rows]) for i in range(len(head))]
+    over = sum(widths) + 2 * (len(widths) - 1) - width()
+    if over > 0:
+        widths[give] = max(len(head[give]), 8, widths[give] - over)
+    lines = [_row(head, widths, None)]
+    lines += [_row(row, widths, colour) for row in rows]
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], colour: int | None) -> str:
+    shown = []
+    for i, (cell, room) in enumerate(zip(cells, widths, strict=True)):
+        text = cell if len(cell) <= room else f"{cell[: room - 1]}~"
+        padded = text.ljust(room) if i < len(widths) - 1 else text
+        shown.append(paint(padded, OF_STATE.get(cell, "")) if i == colour else padded)
+    return "  ".join(shown).rstrip()
+
+
+def as_json(value: Any) -> str:
+    """JSON for machines: one document, keys as they are."""
+    return json.dumps(value, indent=2, default=str)
+
+
+def ago(then: float | None, now: float | None = None) -> str:
+    """How long ago, in one unit: `5m`."""
+    if not then:
+        return "-"
+    passed = max(0.0, (time.time() if now is None else now) - then)
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if passed >= size:
+            return f"{passed / size:.0f}{unit}"
+    return f"{passed:.0f}s"
+
+
+def say(text: str, colour: str = "dim") -> None:
+    """A word of the tool's own: on stderr, so that stdout holds results alone."""
+    print(paint(text, colour, stream=sys.stderr), file=sys.stderr, flush=True)

@@ -1,0 +1,134 @@
+"""Job files and flags -> `JobFile`: problems name the file and line, or the flag, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tutti.errors import InputError, Problem, likely
+from tutti.job import ClashError, JobFile
+
+MAPS = frozenset({"env", "secret", "param", "label"})  # flags add to the file's; all other flags replace
+Where = Mapping[str, str]
+
+
+def read_job(file: Path | None, flags: Mapping[str, Any]) -> JobFile:
+    """The job of a file (or none) with the flags laid over it.
+
+    Raises
+    ------
+        InputError: every problem of both.
+    """
+    keys, where = ({}, {}) if file is None else load(file.read_text(encoding="utf-8"), str(file))
+    return check(*overlay(keys, where, flags))
+
+
+def overlay(keys: Mapping[str, Any], where: Where, flags: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Flags over a file's keys: maps are joined, all else is replaced."""
+    merged, origins = dict(keys), dict(where)
+    problems = []
+    for key, value in flags.items():
+        flag = f"--{key.replace('_', '-')}"
+        origins[key] = flag
+        if key in MAPS and isinstance(merged.get(key), Mapping):
+            wrong = [item for item in value if "=" not in item]
+            problems += [Problem(where=flag, what=f"got {item!r}; allowed: NAME=VALUE") for item in wrong]
+            added = dict(item.split("=", 1) for item in value if "=" in item)
+            origins.update({f"{key}.{name}": flag for name in added})
+            merged[key] = {**merged[key], **added}
+        else:
+            merged[key] = value
+    if problems:
+        raise InputError(problems)
+    return merged, origins
+
+
+def check(keys: Mapping[str, Any], where: Where) -> JobFile:
+    """The job that `keys` say.
+
+    Raises
+    ------
+        InputError: each problem at the place that `where` gives for its key.
+    """
+    try:
+        return JobFile.model_validate(dict(keys))
+    except ValidationError as error:
+        raise InputError(_all_problems(keys, where, error)) from error
+
+
+def _all_problems(keys: Mapping[str, Any], where: Where, error: ValidationError) -> list[Problem]:
+    """The problems of single keys, and those between the keys that are right by themselves."""
+    problems = list(explained(error, where, JobFile))
+    wrong = {str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"]}
+    if wrong:
+        try:
+            JobFile.model_validate({key: value for key, value in keys.items() if key not in wrong})
+        except ValidationError as between:
+            problems += explained(between, where, JobFile)
+    return problems
+
+
+def load(text: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """A job file's keys, and where each stands: `job.yaml:3: nodes`.
+
+    Raises
+    ------
+        InputError: not YAML, or no mapping, or a key twice.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InputError([Problem(where=f"{name}{line}", what=f"is not YAML: {error.problem}")]) from error
+    if node is None:
+        return {}, {}
+    if not isinstance(node, yaml.MappingNode):
+        what = "a job file is a mapping of keys, such as `nodes: 4`"
+        raise InputError([Problem(where=f"{name}:{node.start_mark.line + 1}", what=what)])
+    where = dict(_places(node, name, ""))
+    loader = yaml.SafeLoader("")
+    try:
+        keys = loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InputError([Problem(where=f"{name}{line}", what=str(error.problem))]) from error
+    finally:
+        loader.dispose()
+    return {str(key): value for key, value in keys.items()}, where
+
+
+def _places(node: yaml.MappingNode, name: str, parent: str) -> Iterator[tuple[str, str]]:
+    seen: dict[str, int] = {}
+    for key, value in node.value:
+        path, line = f"{parent}{key.value}", key.start_mark.line + 1
+        if path in seen:
+            what = f"stands here and in line {seen[path]}; keep one of them"
+            raise InputError([Problem(where=f"{name}:{line}: {path}", what=what)])
+        seen[path] = line
+        yield path, f"{name}:{line}: {path}"
+        if isinstance(value, yaml.MappingNode):
+            yield from _places(value, name, f"{path}.")
+
+
+def explained(error: ValidationError, where: Where, model: type[BaseModel]) -> Iterator[Problem]:
+    """Pydantic's errors in our words."""
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"])
+        place = where.get(key) or where.get(key.split(".", maxsplit=1)[0]) or key
+        cause = item.get("ctx", {}).get("error")
+        if item["type"] == "extra_forbidden":
+            hint = likely(key, known)
+            yield Problem(where=place, what=f"unknown key {key!r}{hint}; allowed: {', '.join(known)}")
+        elif isinstance(cause, ClashError):
+            for clash, words in cause.clashes:
+                head = clash.split(".", maxsplit=1)[0]
+                yield Problem(where=where.get(clash) or where.get(head) or clash, what=words)
+        elif isinstance(cause, ValueError):
+            yield Problem(where=place, what=str(cause))
+        else:
+            yield Problem(where=place, what=f"{item['msg']}, got {item.get('input')!r}")

@@ -1,0 +1,177 @@
+"""A submitted job: look at it, follow it, wait for it, stop it, go on with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tutti import batch
+from tutti.aws import ExpiredError, told
+from tutti.errors import TuttiError
+from tutti.jobs import Details, Node
+from tutti.listing import describe, describe_one, nodes_of, resolve
+from tutti.logs import Follower, LogLine, read_all, streams_of
+from tutti.resubmit import resumption
+
+if TYPE_CHECKING:
+    from tutti.cluster import Cluster
+    from tutti.job import Job
+
+
+class JobFailedError(TuttiError):
+    """A job did not succeed; `details` says how."""
+
+    def __init__(self, details: Details) -> None:
+        super().__init__(f"job {details.id} ({details.name}) failed with code {details.code}: {details.meaning}")
+        self.details = details
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateChange:
+    """The job is in another state, or begins another attempt."""
+
+    job: Details
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """A job on a cluster, by its id."""
+
+    id: str
+    cluster: Cluster
+
+    @classmethod
+    @told
+    def submit(cls, job: Job, cluster: Cluster) -> Run:
+        """Check a job against the cluster and submit it.
+
+        Raises
+        ------
+            InputError: what does not fit, all of it; nothing was sent then.
+        """
+        document = batch.request(job, cluster.card, user=cluster.user)
+        return cls(batch.send(cluster.submitter, document), cluster)
+
+    @classmethod
+    def find(cls, cluster: Cluster, word: str) -> Run:
+        """The job that an id, the start of one, or a name means.
+
+        Raises
+        ------
+            NotFoundError: none.
+        """
+        return cls(resolve(cluster, word), cluster)
+
+    def details(self) -> Details:
+        """The job as it is now."""
+        return describe_one(self.cluster, self.id)
+
+    def nodes(self, job: Details | None = None) -> list[Node]:
+        """Its nodes (or an array's elements) as they are now."""
+        return nodes_of(self.cluster, job or self.details())
+
+    @told
+    def logs(self, *, nodes: Sequence[int] = (), since_ms: int = 0) -> Iterator[LogLine]:
+        """All lines written so far, in time order, of all nodes or some."""
+        known = [n for n in self.nodes() if not nodes or n.index in nodes]
+        return read_all(self.cluster.logs, self.cluster.card.log_group, streams_of(known), since_ms=since_ms)
+
+    def follow(
+        self,
+        *,
+        nodes: Sequence[int] = (),
+        since_ms: int = 0,
+        logs: bool = True,
+        on_expired: Callable[[str], None] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Iterator[StateChange | LogLine]:
+        """What happens from now to the job's end: states, attempts, lines. Credentials that expire on the way are read
+        again until they are good; `on_expired` is told once.
+        """
+        seen: tuple[str, int] | None = None
+        reader: Follower | None = None
+        complained = False
+        while True:
+            try:
+                job = self.details()
+                # the log is read after the state: what is there once the job has ended is all there will be
+                known = self.nodes(job) if logs and job.state not in ("SUBMITTED", "PENDING", "RUNNABLE") else []
+                chosen = streams_of(n for n in known if not nodes or n.index in nodes)
+                if reader is None:
+                    reader = Follower(self.cluster.logs, self.cluster.card.log_group, since_ms=since_ms)
+                lines = told(reader.new)(chosen) if chosen else []
+            except ExpiredError as error:
+                if not complained and on_expired is not None:
+                    on_expired(str(error))
+                complained = True
+                self.cluster.renew()
+                if reader is not None:
+                    reader.use(self.cluster.logs)
+                sleep(5 * self.cluster.poll_s)
+                continue
+            complained = False
+            attempt = max(1, len(job.attempts) + (0 if job.ended else 1))
+            if not job.ended and (job.state, attempt) != seen:
+                yield StateChange(job=job, attempt=attempt)
+            yield from lines
+            if job.ended:
+                if reader is not None and chosen:
+                    sleep(self.cluster.poll_s)  # a log's last lines may arrive after the state
+                    yield from told(reader.new)(chosen)
+                yield StateChange(job=job, attempt=attempt)
+                return
+            seen = (job.state, attempt)
+            sleep(self.cluster.poll_s)
+
+    def wait(self, *, until: str = "done", on_expired: Callable[[str], None] | None = None) -> Details:
+        """Block until the job runs, or has ended."""
+        last: Details | None = None
+        for change in self.follow(logs=False, on_expired=on_expired):
+            if isinstance(change, StateChange):
+                last = change.job
+                if until == "running" and last.state == "RUNNING":
+                    return last
+        if last is None:
+            raise AssertionError("following a job always ends with its state")
+        return last
+
+    def result(self) -> Details:
+        """Wait for the end.
+
+        Raises
+        ------
+            JobFailedError: the job did not succeed.
+        """
+        job = self.wait()
+        if job.code:
+            raise JobFailedError(job)
+        return job
+
+    @told
+    def cancel(self, reason: str = "cancelled by its user") -> bool:
+        """End the job: SIGTERM to its ranks, SIGKILL after the grace period. False where it had ended before.
+
+        TerminateJob cancels what has not started too (API reference).
+        """
+        if self.details().ended:
+            return False
+        self.cluster.batch.terminate_job(jobId=self.id, reason=reason)
+        return True
+
+    @told
+    def resume(self, *, nodes: int | None = None) -> Run:
+        """Submit the job again, to go on from its last checkpoint, perhaps with another number of nodes.
+
+        Raises
+        ------
+            InputError: it still runs, or keeps no checkpoints.
+        """
+        item = describe(self.cluster, [self.id])
+        if not item:
+            self.details()
+        document: dict[str, Any] = resumption(item[0], nodes=nodes)
+        batch.check_size(document)
+        return Run(batch.send(self.cluster.submitter, document), self.cluster)
