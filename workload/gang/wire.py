@@ -1,0 +1,356 @@
+"""Authenticated messages between the roster and the members: ZeroMQ with CURVE.
+
+A message is a JSON object in one frame of at most 64 KiB. The roster's end says which index speaks (the ZAP handler has
+bound each key to its index), which connection it is, and when a connection is gone: a ROUTER does not tell, so the
+socket's monitor does (DISCONNECTED names the descriptor; so does each message; traps 14).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket as sockets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import zmq
+from zmq.utils import z85
+from zmq.utils.monitor import recv_monitor_message
+
+from workload.gang.keys import KeyPair
+from workload.gang.loop import Loop
+
+HANDSHAKE_MS: Final = 5_000
+CONNECT_MS: Final = 5_000
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+RECONNECT_MS: Final = 100
+RECONNECT_MAX_MS: Final = 1_000
+LINGER_MS: Final = 1_000
+BACKLOG: Final = 1_024
+QUEUE: Final = 10_000  # messages kept for a slow peer
+ZAP_ADDRESS: Final = "inproc://zeromq.zap.01"
+ZAP_VERSION: Final = b"1.0"
+ZAP_DOMAIN: Final = b"tutti"
+ROUND: Final = 256  # messages handled before the loop looks at its other work
+HANDSHAKE_FAILED: Final = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+
+Message = dict[str, Any]
+
+
+class WireError(RuntimeError):
+    """The roster cannot listen here."""
+
+
+def encoded(message: Mapping[str, Any]) -> bytes:
+    """A message as it travels.
+
+    Raises
+    ------
+    ValueError
+        It is longer than `MAX_MESSAGE_BYTES`: the other end would drop the connection.
+
+    """
+    data = json.dumps(message, separators=(",", ":")).encode()
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"a message of kind {message.get('t')!r} has {len(data)} bytes; allowed: {MAX_MESSAGE_BYTES}")
+    return data
+
+
+def decoded(data: bytes) -> Message | None:
+    """The message in `data`, or None where it is none: an object whose `t` says its kind."""
+    try:
+        message = json.loads(data)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) and isinstance(message.get("t"), str) else None
+
+
+def raise_nofile(nodes: int) -> None:
+    """Raise the limit of open files to the hard one; a flood of connections must not shut members out (traps 21).
+
+    Raises
+    ------
+    WireError
+        The hard limit is below 4 x nodes + 1,000.
+
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 4 * nodes + 1_000
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise WireError(f"the limit of open files (nofile) is {hard}; a gang of {nodes} nodes needs {needed} or more")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """One connection of a member that showed the key of `index`."""
+
+    route: bytes
+    fd: int
+    index: int
+    address: str
+
+
+class RosterWire:
+    """Main's end. Every callback runs in the loop.
+
+    Parameters
+    ----------
+    keys
+        The roster's own pair.
+    members
+        Public key -> index: these are admitted and no others.
+    on_message
+        A message from an admitted peer.
+    on_gone
+        A peer that has spoken has closed its connection, or lost it.
+    on_refused
+        Somebody was kept out: from which address, why.
+
+    Raises
+    ------
+    WireError
+        The port is taken, the address is not ours, or too few files may be open.
+
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        *,
+        address: str,
+        port: int,
+        keys: KeyPair,
+        members: Mapping[bytes, int],
+        on_message: Callable[[Peer, Message], None],
+        on_gone: Callable[[Peer], None],
+        on_refused: Callable[[str, str], None],
+    ) -> None:
+        raise_nofile(len(members))
+        self._loop = loop
+        self._members = {z85.decode(public): index for public, index in members.items()}
+        self._on_message = on_message
+        self._on_gone = on_gone
+        self._on_refused = on_refused
+        self._peers: dict[bytes, Peer] = {}
+        self._accepted: dict[int, str] = {}  # descriptor -> address, until the handshake is over
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._zap = self._context.socket(zmq.ROUTER)
+        self._zap.linger = 0
+        self._zap.bind(ZAP_ADDRESS)
+        self._socket = self._context.socket(zmq.ROUTER)
+        for option, value in {
+            zmq.CURVE_SERVER: 1,
+            zmq.CURVE_SECRETKEY: keys.secret,
+            zmq.ZAP_DOMAIN: ZAP_DOMAIN,
+            zmq.HANDSHAKE_IVL: HANDSHAKE_MS,
+            zmq.MAXMSGSIZE: MAX_MESSAGE_BYTES,
+            zmq.BACKLOG: BACKLOG,
+            zmq.SNDHWM: QUEUE,
+            zmq.RCVHWM: QUEUE,
+            zmq.LINGER: LINGER_MS,
+        }.items():
+            self._socket.set(option, value)
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | HANDSHAKE_FAILED
+        )
+        try:
+            self._socket.bind(f"tcp://{address}:{port or '*'}")
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            raise WireError(f"the roster cannot listen on {address}:{port}: {error}") from error
+        self.port = int(self._socket.get(zmq.LAST_ENDPOINT).rstrip(b"\0").rpartition(b":")[2])
+        loop.add_socket(self._zap, self._admit)
+        loop.add_socket(self._socket, self._receive)
+        loop.add_socket(self._monitor, self._watch)
+
+    def send(self, peer: Peer, message: Mapping[str, Any]) -> None:
+        """Queue a message; one for a peer that is gone is dropped (`on_gone` has told or will)."""
+        try:
+            self._socket.send_multipart((peer.route, encoded(message)), zmq.NOBLOCK)
+        except zmq.Again:
+            return
+
+    def close(self) -> None:
+        """Deliver what is queued, for a second at most, and close."""
+        for socket in (self._zap, self._socket, self._monitor):
+            self._loop.remove_socket(socket)
+        self._socket.disable_monitor()
+        self._zap.close(linger=0)
+        self._socket.close()
+        self._context.term()
+
+    def _admit(self) -> None:
+        """Answer the ZAP request (RFC 27) of a connection: exactly the gang's keys, each bound to its index."""
+        frames = self._zap.recv_multipart()
+        start = frames.index(b"") + 1
+        version, request, domain, address, _, mechanism, *credentials = frames[start:]
+        index = self._members.get(credentials[0]) if credentials else None
+        fit = version == ZAP_VERSION and domain == ZAP_DOMAIN and mechanism == b"CURVE" and index is not None
+        if not fit:
+            self._on_refused(address.decode("ascii", "replace"), "its key is of no member of this job's attempt")
+        status = (b"200", b"OK", str(index).encode()) if fit else (b"400", b"unknown key", b"")
+        self._zap.send_multipart((*frames[:start], ZAP_VERSION, request, *status, b""))
+
+    def _receive(self) -> None:
+        for _ in range(ROUND):
+            try:
+                route, *rest = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            if not rest:
+                continue
+            frame = rest[-1]
+            peer = self._peers.get(route.bytes)
+            if peer is None:
+                peer = Peer(
+                    route=route.bytes,
+                    fd=int(frame.get(zmq.SRCFD)),
+                    index=int(frame.get("User-Id")),
+                    address=str(frame.get("Peer-Address")),
+                )
+                self._peers[peer.route] = peer
+            message = decoded(frame.bytes) if len(rest) == 1 else None
+            if message is None:
+                self._on_refused(peer.address, f"node {peer.index} sent what is no message")
+            else:
+                self._on_message(peer, message)
+
+    def _watch(self) -> None:
+        # What a peer said before it closed comes first: "lost" is the last word on it.
+        self._receive()
+        for _ in range(ROUND):
+            if not self._monitor.get(zmq.EVENTS) & zmq.POLLIN:
+                return
+            told = recv_monitor_message(self._monitor)
+            event, value = told["event"], told["value"]
+            if event == zmq.EVENT_ACCEPTED:
+                self._accepted[value] = _peer_address(value)
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                continue  # names no descriptor; the first message does
+            elif event & HANDSHAKE_FAILED:
+                # No descriptor here either: the DISCONNECTED that follows has it.
+                continue
+            elif event == zmq.EVENT_DISCONNECTED:
+                self._gone(value)
+
+    def _gone(self, fd: int) -> None:
+        address = self._accepted.pop(fd, "?")
+        # The oldest: a descriptor's number may have a new owner already, whose first words were read before this.
+        peer = next((p for p in self._peers.values() if p.fd == fd), None)
+        if peer is None:
+            self._on_refused(address, "it did not complete the handshake: another key, job or attempt, or no member")
+            return
+        del self._peers[peer.route]
+        self._on_gone(peer)
+
+
+def _peer_address(fd: int) -> str:
+    """Who is at the other end of a descriptor of ZeroMQ's: best effort, it may be closed already."""
+    try:
+        with sockets.socket(fileno=os.dup(fd)) as copy:
+            return str(copy.getpeername()[0])
+    except OSError:
+        return "?"
+
+
+class MemberWire:
+    """A member's end. It connects until it is in; after `joined()` a lost connection is final.
+
+    `on_up` is called at each completed handshake, `on_refused` when the roster's door stays closed (True: for good),
+    `on_gone` when the connection of a joined member is lost.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        *,
+        address: str,
+        port: int,
+        keys: KeyPair,
+        roster: bytes,
+        on_up: Callable[[], None],
+        on_message: Callable[[Message], None],
+        on_gone: Callable[[], None],
+        on_refused: Callable[[bool], None],
+    ) -> None:
+        self._loop = loop
+        self._on_up = on_up
+        self._on_message = on_message
+        self._on_gone = on_gone
+        self._on_refused = on_refused
+        self._joined = False
+        self._closed = False
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        for option, value in {
+            zmq.CURVE_SERVERKEY: roster,
+            zmq.CURVE_PUBLICKEY: keys.public,
+            zmq.CURVE_SECRETKEY: keys.secret,
+            zmq.HANDSHAKE_IVL: HANDSHAKE_MS,
+            zmq.CONNECT_TIMEOUT: CONNECT_MS,
+            zmq.MAXMSGSIZE: MAX_MESSAGE_BYTES,
+            zmq.RECONNECT_IVL: RECONNECT_MS,
+            zmq.RECONNECT_IVL_MAX: RECONNECT_MAX_MS,
+            zmq.SNDHWM: QUEUE,
+            zmq.RCVHWM: QUEUE,
+            zmq.LINGER: LINGER_MS,
+        }.items():
+            self._socket.set(option, value)
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED
+            | zmq.EVENT_DISCONNECTED
+            | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+            | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+        )
+        loop.add_socket(self._socket, self._receive)
+        loop.add_socket(self._monitor, self._watch)
+        self._socket.connect(f"tcp://{address}:{port}")
+
+    def joined(self) -> None:
+        """The roster has taken this member in: from now on a lost connection is the end."""
+        self._joined = True
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        if not self._closed:
+            try:
+                self._socket.send(encoded(message), zmq.NOBLOCK)
+            except zmq.Again:
+                return
+
+    def close(self) -> None:
+        """Deliver what is queued, for a second at most, and close."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_socket(self._socket)
+        self._loop.remove_socket(self._monitor)
+        self._socket.disable_monitor()
+        self._socket.close()
+        self._context.term()
+
+    def _receive(self) -> None:
+        for _ in range(ROUND):
+            if self._closed:
+                return
+            try:
+                data = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if (message := decoded(data)) is not None:
+                self._on_message(message)
+
+    def _watch(self) -> None:
+        self._receive()
+        while not self._closed and self._monitor.get(zmq.EVENTS) & zmq.POLLIN:
+            event = recv_monitor_message(self._monitor)["event"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._on_up()
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                self._on_refused(True)
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+                self._on_refused(False)
+            elif event == zmq.EVENT_DISCONNECTED and self._joined:
+                self._on_gone()
