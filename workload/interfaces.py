@@ -49,7 +49,7 @@ def holder_of(address: str) -> Interface | None:
 
 
 def source_address(peer: str) -> str:
-    """The own address from which a packet to `peer` would leave (none is sent); the loopback's where there is no way."""
+    """The own address from which a packet to `peer` would leave (none does); the loopback's where there is no way."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         try:
             asked.connect((peer, 9))  # the port does not matter: nothing is sent

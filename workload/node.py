@@ -61,9 +61,14 @@ class Node:
         return self.index == self.main_index
 
     @property
+    def job_name(self) -> str:
+        """The job's id as a file name."""
+        return re.sub(r"[^A-Za-z0-9-]", "-", self.job_id)
+
+    @property
     def job_folder(self) -> Path:
-        """This job's own folder on this node: where the ranks run."""
-        return self.scratch / f"{re.sub(r'[^A-Za-z0-9-]', '-', self.job_id)}-{self.attempt}-{self.index}"
+        """The job's own folder on this node: where the ranks run."""
+        return self.scratch / f"{self.job_name}-{self.attempt}-{self.index}"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
@@ -186,7 +191,7 @@ def parse_cpus(text: str) -> list[int]:
         Anything else.
 
     """
-    cpus = []
+    cpus: list[int] = []
     for part in text.strip().split(","):
         first, _, last = part.partition("-")
         cpus += range(int(first), int(last or first) + 1)
@@ -194,7 +199,7 @@ def parse_cpus(text: str) -> list[int]:
 
 
 def physical(cpus: Iterable[int], siblings: Callable[[int], str | None]) -> tuple[int, ...]:
-    """The first logical CPU of each physical core among `cpus`; `siblings(cpu)` is the kernel's list of a core's CPUs."""
+    """The first logical CPU of each core among `cpus`; `siblings(cpu)` is the kernel's list of its core's CPUs."""
     first_of: dict[str, int] = {}
     for cpu in sorted(cpus):
         first_of.setdefault(siblings(cpu) or str(cpu), cpu)
@@ -214,4 +219,3 @@ def _memory_mib() -> int:
         with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
             limit = min(limit, int(path.read_text(encoding="ascii")))
     return limit >> 20
-

@@ -44,7 +44,7 @@ class GangKeys:
         return self._derived(MEMBER, index)
 
     def _derived(self, role: str, index: int) -> KeyPair:
-        # NUL cannot stand in a job id: no two different tuples give the same text. X25519 clamps whatever 32 bytes it gets.
+        # NUL cannot stand in a job id: no two different tuples give the same text. X25519 clamps any 32 bytes.
         told = "\0".join((PURPOSE, role, self.job_id, str(self.attempt), str(index))).encode()
         secret = z85.encode(hmac.digest(self.secret, told, hashlib.sha256))
         return KeyPair(public=zmq.curve_public(secret), secret=secret)

@@ -1,4 +1,4 @@
-"""This node's log: the one place that writes to its stdout.
+"""A node's log: the one place that writes to its stdout.
 
 Every line carries its node, and a rank's its rank too (`contract.LOG_LINE`).
 """

@@ -91,11 +91,11 @@ class Loop:
     def add_socket(self, socket: zmq.Socket[bytes], callback: Callable[[], None]) -> None:
         """Call back while `socket` has messages: the callback takes one or more of them."""
         self._sockets[socket] = callback
-        self._epoll.register(socket.get(zmq.FD), READABLE)
+        self._epoll.register(int(socket.get(zmq.FD)), READABLE)
 
     def remove_socket(self, socket: zmq.Socket[bytes]) -> None:
         if self._sockets.pop(socket, None) is not None:
-            self._epoll.unregister(socket.get(zmq.FD))
+            self._epoll.unregister(int(socket.get(zmq.FD)))
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call once, `seconds` from now."""
@@ -184,7 +184,7 @@ class Loop:
     def _serve_sockets(self) -> bool:
         served = False
         for socket, callback in tuple(self._sockets.items()):
-            if socket in self._sockets and socket.get(zmq.EVENTS) & zmq.POLLIN:
+            if socket in self._sockets and int(socket.get(zmq.EVENTS)) & zmq.POLLIN:
                 served = True
                 callback()
         return served

@@ -135,13 +135,14 @@ class RosterWire:
         self._on_gone = on_gone
         self._on_refused = on_refused
         self._peers: dict[bytes, Peer] = {}
+        self._of_fd: dict[int, list[Peer]] = {}  # oldest first: a number may have a new owner before we hear of the end
         self._accepted: dict[int, str] = {}  # descriptor -> address, until the handshake is over
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._zap = self._context.socket(zmq.ROUTER)
         self._zap.linger = 0
         self._zap.bind(ZAP_ADDRESS)
         self._socket = self._context.socket(zmq.ROUTER)
-        for option, value in {
+        options: dict[int, int | bytes] = {
             zmq.CURVE_SERVER: 1,
             zmq.CURVE_SECRETKEY: keys.secret,
             zmq.ZAP_DOMAIN: ZAP_DOMAIN,
@@ -151,7 +152,8 @@ class RosterWire:
             zmq.SNDHWM: QUEUE,
             zmq.RCVHWM: QUEUE,
             zmq.LINGER: LINGER_MS,
-        }.items():
+        }
+        for option, value in options.items():
             self._socket.set(option, value)
         self._monitor = self._socket.get_monitor_socket(
             zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | HANDSHAKE_FAILED
@@ -161,7 +163,7 @@ class RosterWire:
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
             raise WireError(f"the roster cannot listen on {address}:{port}: {error}") from error
-        self.port = int(self._socket.get(zmq.LAST_ENDPOINT).rstrip(b"\0").rpartition(b":")[2])
+        self.port = int(self._socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0").rpartition(":")[2])
         loop.add_socket(self._zap, self._admit)
         loop.add_socket(self._socket, self._receive)
         loop.add_socket(self._monitor, self._watch)
@@ -212,6 +214,7 @@ class RosterWire:
                     address=str(frame.get("Peer-Address")),
                 )
                 self._peers[peer.route] = peer
+                self._of_fd.setdefault(peer.fd, []).append(peer)
             message = decoded(frame.bytes) if len(rest) == 1 else None
             if message is None:
                 self._on_refused(peer.address, f"node {peer.index} sent what is no message")
@@ -222,7 +225,7 @@ class RosterWire:
         # What a peer said before it closed comes first: "lost" is the last word on it.
         self._receive()
         for _ in range(ROUND):
-            if not self._monitor.get(zmq.EVENTS) & zmq.POLLIN:
+            if not int(self._monitor.get(zmq.EVENTS)) & zmq.POLLIN:
                 return
             told = recv_monitor_message(self._monitor)
             event, value = told["event"], told["value"]
@@ -238,11 +241,13 @@ class RosterWire:
 
     def _gone(self, fd: int) -> None:
         address = self._accepted.pop(fd, "?")
-        # The oldest: a descriptor's number may have a new owner already, whose first words were read before this.
-        peer = next((p for p in self._peers.values() if p.fd == fd), None)
-        if peer is None:
+        peers = self._of_fd.get(fd)
+        if not peers:
             self._on_refused(address, "it did not complete the handshake: another key, job or attempt, or no member")
             return
+        peer = peers.pop(0)
+        if not peers:
+            del self._of_fd[fd]
         del self._peers[peer.route]
         self._on_gone(peer)
 
@@ -285,7 +290,7 @@ class MemberWire:
         self._closed = False
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
-        for option, value in {
+        options: dict[int, int | bytes] = {
             zmq.CURVE_SERVERKEY: roster,
             zmq.CURVE_PUBLICKEY: keys.public,
             zmq.CURVE_SECRETKEY: keys.secret,
@@ -297,7 +302,8 @@ class MemberWire:
             zmq.SNDHWM: QUEUE,
             zmq.RCVHWM: QUEUE,
             zmq.LINGER: LINGER_MS,
-        }.items():
+        }
+        for option, value in options.items():
             self._socket.set(option, value)
         self._monitor = self._socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED
@@ -344,7 +350,7 @@ class MemberWire:
 
     def _watch(self) -> None:
         self._receive()
-        while not self._closed and self._monitor.get(zmq.EVENTS) & zmq.POLLIN:
+        while not self._closed and int(self._monitor.get(zmq.EVENTS)) & zmq.POLLIN:
             event = recv_monitor_message(self._monitor)["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._on_up()
