@@ -19,6 +19,7 @@ MOST_LINES = 400
 AGREED = {"workload.contract", "workload.settings", "workload.documents", "workload.manifest"}
 RUNTIME = {
     *("workload.contract", "workload.settings", "workload.documents", "workload.manifest", "workload.node"),
+    *("workload.interfaces", "workload.elf", "workload.job_secrets"),
     *("workload.gang", "workload.staging", "workload.entrypoint"),
 }
 # The first row whose prefix fits a module says what it may import besides its own package and the standard library.
@@ -35,7 +36,9 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
     ("workload.staging", {"workload.contract", "workload.settings", "boto3", "botocore"}),
     ("workload.entrypoint", {*RUNTIME, "zmq", "boto3", "botocore"}),
     ("workload.gang", {*RUNTIME, "zmq"}),
-    ("workload.node", {"workload.contract", "workload.settings"}),
+    ("workload.node", {"workload.contract", "workload.settings", "workload.interfaces"}),
+    ("workload.interfaces", set()),
+    ("workload.job_secrets", {"boto3", "botocore"}),
     ("workload", {"*"}),  # the programs: any library for numbers, storage or pictures; FORBIDDEN says what not
     ("tutti.core", {"workload.contract", "workload.settings", "workload.manifest"}),
     ("tutti", {"*", *AGREED}),
