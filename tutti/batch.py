@@ -50,8 +50,8 @@ def need_of(job: Job) -> Need:
     )
 
 
-def request(job: Job, card: Card, *, user: str, where: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The keyword arguments of `submit_job`.
+def request(job: Job, card: Card, *, where: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The keyword arguments of `submit_job`, but for the user's tag (`signed`).
 
     Raises
     ------
@@ -73,7 +73,7 @@ def request(job: Job, card: Card, *, user: str, where: Mapping[str, str] | None 
         "jobName": name,
         "jobQueue": placed.queue.arn,
         "jobDefinition": placed.definition.arn,
-        "tags": tags(job, card, name=name, user=user),
+        "tags": tags(job, card, name=name),
         "propagateTags": True,
         **_overrides(job, placed, environment),
     }
@@ -108,10 +108,14 @@ def check_size(document: Mapping[str, Any]) -> None:
         raise InputError([Problem(where="", what=what, remedy=remedy)])
 
 
-def tags(job: Job, card: Card, *, name: str, user: str) -> dict[str, str]:
+def tags(job: Job, card: Card, *, name: str) -> dict[str, str]:
     """The tags of a submission: whose it is, and the user's labels."""
-    ours = {Tag.STACK.value: card.stack, Tag.GROUP.value: card.group, Tag.USER.value: user, Tag.JOB.value: name}
-    return {**job.label, **ours}
+    return {**job.label, Tag.STACK.value: card.stack, Tag.GROUP.value: card.group, Tag.JOB.value: name}
+
+
+def signed(document: Mapping[str, Any], user: str) -> dict[str, Any]:
+    """The request with its user's tag. Apart from `request`, for to know the user is a call to AWS."""
+    return {**document, "tags": {**document["tags"], Tag.USER.value: user}}
 
 
 def name_from(command: Sequence[str], kind: str) -> str:

@@ -27,6 +27,7 @@ CLUSTER_VARIABLE: Final = "TUTTI_CLUSTER"  # of the client alone: which cluster'
 CONNECT_S: Final = 5
 READ_S: Final = 60
 TRIES: Final = 8  # botocore backs off and tries again: throttling, 5xx, broken connections
+TWIN_TRIES: Final = 3  # it is here or it is not
 
 
 class Cluster:
@@ -113,12 +114,13 @@ class Cluster:
 
     @cached_property
     def user(self) -> str:
-        """Who submits, as IAM compares it: `UserId` of GetCallerIdentity."""
+        """Who submits, as IAM compares it: `UserId` of GetCallerIdentity. One call, when it is first asked for."""
         identity: str = self.client("sts").get_caller_identity()["UserId"]
         return identity
 
-    def client(self, service: str, *, tries: int = TRIES) -> Any:
+    def client(self, service: str, *, tries: int | None = None) -> Any:
         """A boto3 client of any service, with the card's region, and the twin's endpoint and keys where it is one."""
+        tries = tries or (TWIN_TRIES if self.is_twin else TRIES)
         key = f"{service}/{tries}"
         if key not in self._clients:
             from botocore.config import Config  # noqa: PLC0415  0.3 s: only for commands that speak to AWS

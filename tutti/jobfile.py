@@ -16,15 +16,16 @@ MAPS = frozenset({"env", "secret", "param", "label"})  # flags add to the file's
 Where = Mapping[str, str]
 
 
-def read_job(file: Path | None, flags: Mapping[str, Any]) -> JobFile:
-    """The job of a file (or none) with the flags laid over it.
+def read_job(file: Path | None, flags: Mapping[str, Any]) -> tuple[JobFile, Where]:
+    """The job of a file (or none) with the flags laid over it, and where each of its keys was said.
 
     Raises
     ------
         InputError: every problem of both.
     """
     keys, where = ({}, {}) if file is None else load(file.read_text(encoding="utf-8"), str(file))
-    return check(*overlay(keys, where, flags))
+    merged, origins = overlay(keys, where, flags)
+    return check(merged, origins), origins
 
 
 def overlay(keys: Mapping[str, Any], where: Where, flags: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

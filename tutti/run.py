@@ -52,8 +52,8 @@ class Run:
         ------
             InputError: what does not fit, all of it; nothing was sent then.
         """
-        document = batch.request(job, cluster.card, user=cluster.user)
-        return cls(batch.send(cluster.submitter, document), cluster)
+        document = batch.request(job, cluster.card)
+        return cls(batch.send(cluster.submitter, batch.signed(document, cluster.user)), cluster)
 
     @classmethod
     def find(cls, cluster: Cluster, word: str) -> Run:

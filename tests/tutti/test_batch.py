@@ -22,7 +22,7 @@ def shape() -> Any:
 
 
 def ask(job: Job, card: Card) -> dict[str, Any]:
-    return batch.request(job, card, user="AIDAX")
+    return batch.signed(batch.request(job, card), "AIDAX")
 
 
 def environment(request: dict[str, Any]) -> dict[str, str]:

@@ -32,7 +32,35 @@ def test_every_key_is_a_flag_and_every_flag_a_key() -> None:
 
 @pytest.mark.parametrize(
     "flag",
-    ["nodes", "ranks_per_node", "threads", "mpi", "input", "input_to", "output", "env", "secret", "vcpus", "memory", "instance_type", "param", "label", "timeout", "signal_before", "retries", "retry_on", "hang_after", "join_timeout", "priority", "array", "after", "name", "queue", "wait", "json"],
+    [
+        "nodes",
+        "ranks_per_node",
+        "threads",
+        "mpi",
+        "input",
+        "input_to",
+        "output",
+        "env",
+        "secret",
+        "vcpus",
+        "memory",
+        "instance_type",
+        "param",
+        "label",
+        "timeout",
+        "signal_before",
+        "retries",
+        "retry_on",
+        "hang_after",
+        "join_timeout",
+        "priority",
+        "array",
+        "after",
+        "name",
+        "queue",
+        "wait",
+        "json",
+    ],
 )
 def test_a_flag_of_the_manual_exists(flag: str) -> None:
     assert flag in KEYS
@@ -130,8 +158,9 @@ def test_array_and_nodes_are_refused_together() -> None:
 def test_a_flag_wins_over_the_file_and_maps_are_joined(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text("nodes: 2\nenv: {A: 1, B: 2}\ninput: [s3://lab-data/a]\n")
-    job = read_job(file, {"nodes": "8", "env": ["B=3", "C=x=y"], "input": ["s3://lab-data/b"]})
+    job, where = read_job(file, {"nodes": "8", "env": ["B=3", "C=x=y"], "input": ["s3://lab-data/b"]})
     assert (job.nodes, job.env, job.input) == (8, {"A": "1", "B": "3", "C": "x=y"}, ("s3://lab-data/b",))
+    assert (where["nodes"], where["env.A"], where["env.B"]) == ("--nodes", f"{file}:2: env.A", "--env")
 
 
 def test_a_wrong_flag_is_named_as_the_flag() -> None:

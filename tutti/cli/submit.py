@@ -30,11 +30,10 @@ def submit(context: typer.Context, words: list[str], flags: dict[str, Any]) -> i
     file, argv = split(words)
     if argv:
         flags["command"] = argv
-    asked = read_job(file, flags)
+    asked, where = read_job(file, flags)
     cluster = cluster_of(context)
-    job = asked.job()
-    document = batch.request(job, cluster.card, user=cluster.user)
-    run = Run(batch.send(cluster.submitter, document), cluster)
+    document = batch.request(asked.job(), cluster.card, where=where)
+    run = Run(batch.send(cluster.submitter, batch.signed(document, cluster.user)), cluster)
     if not asked.wait:
         answer = {"id": run.id, "name": document["jobName"], "queue": document["jobQueue"].rpartition("/")[2]}
         print(as_json(answer) if asked.json_ else run.id)
