@@ -55,6 +55,7 @@ class Variable(StrEnum):
     # For the ranks, from their own node's member.
     JOB_FOLDER = "TUTTI_JOB_FOLDER"  # the job's own folder on this node: where ranks run; has input/ and output/
     PROGRESS = "TUTTI_PROGRESS"  # a Unix datagram socket: see Progress
+    RANKS = "TUTTI_RANKS"  # the folder of pipes through which the rank shims speak to their member
     LOCAL_RANK = "TUTTI_LOCAL_RANK"
     RANK = "TUTTI_RANK"
 

@@ -1,0 +1,54 @@
+"""What is known of each rank, and which of them decides the job's exit code. Pure."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankRecord:
+    """One rank: as it started (`ended` None), or as it ended. Times are Unix seconds of its node."""
+
+    rank: int
+    local: int
+    pid: int
+    started: float
+    ended: float | None = None
+    code: int | None = None  # as a shell says it: 128+n for signal n
+    reported: bool = True  # False: it vanished together with its shim, which is how mpiexec ends ranks
+    last_words: str = ""
+
+    @property
+    def signal(self) -> int:
+        """The signal that a code over 128 stands for, else 0. A program can also just exit with such a code."""
+        number = (self.code or 0) - 128
+        return number if number in signal.valid_signals() else 0
+
+    def __str__(self) -> str:
+        if self.ended is None:
+            return f"rank {self.rank} runs as process {self.pid}"
+        how = f"ended with {self.code}"
+        if self.signal:
+            how = f"was ended by {signal.Signals(self.signal).name} ({self.code})"
+        if not self.reported:
+            how = "was ended from outside, by mpiexec most likely"
+        return f"rank {self.rank} {how}"
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        return cls(**data)
+
+
+def first_failure(records: Iterable[RankRecord]) -> RankRecord | None:
+    """The record that gives the job its code: the first rank in time that ended other than with 0 (DESIGN 4.7).
+
+    Ranks that vanished with their shims count only where no other failed: mpiexec ends the rest when one has failed.
+    """
+    failed = [r for r in records if r.ended is not None and r.code]
+    return min(failed, key=lambda r: (not r.reported, r.ended, r.rank), default=None)
