@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("infra", "workload", "tutti", "functions")
 STDLIB = sys.stdlib_module_names
 MOST_LINES = 400
+TYPES_ALONE = ("types_boto3", "_typeshed")  # stubs: there is nothing to import when the program runs
 
 AGREED = {"workload.contract", "workload.settings", "workload.documents", "workload.manifest"}
 RUNTIME = {
@@ -86,7 +87,7 @@ def offences(module: str, imported: set[str]) -> list[str]:
     bad = []
     for name in sorted(imported):
         top = name.split(".", maxsplit=1)[0]
-        if top in STDLIB:
+        if top in STDLIB or top.startswith(TYPES_ALONE):
             continue
         ours = top in PACKAGES
         fits = (

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -214,3 +215,10 @@ def hasty() -> staging.Limits:
 @pytest.fixture
 def fault() -> type[Fault]:
     return Fault
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    for name in ("input", "output", "work"):
+        (tmp_path / "efs" / name).mkdir(parents=True)
+    return tmp_path / "efs"

@@ -21,12 +21,6 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Path:
-    (tmp_path / "efs" / "output").mkdir(parents=True)
-    return tmp_path / "efs"
-
-
-@pytest.fixture
 def output(tmp_path: Path) -> Path:
     folder = tmp_path / "scratch" / "job" / "output"
     (folder / "steps").mkdir(parents=True)
