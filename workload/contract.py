@@ -58,6 +58,9 @@ class Variable(StrEnum):
     RANKS = "TUTTI_RANKS"  # the folder of pipes through which the rank shims speak to their member
     LOCAL_RANK = "TUTTI_LOCAL_RANK"
     RANK = "TUTTI_RANK"
+    # From whoever resubmits a job: "ID/K", the id of the first job of the line and the number of the resubmission, so
+    # that the lock on its checkpoints lets the successor in.
+    LINE = "TUTTI_LINE"
 
 
 SECRET_PREFIX: Final = "TUTTI_SECRET"  # noqa: S105  no variable that starts so reaches a rank
