@@ -18,6 +18,8 @@ MOST_LINES = 400
 TYPES_ALONE = ("types_boto3", "_typeshed")  # stubs: there is nothing to import when the program runs
 
 AGREED = {"workload.contract", "workload.settings", "workload.documents", "workload.manifest"}
+# What lies beside the checkpoints is the running program's, the client's and the functions' alike.
+VAULT = {"workload.vault", "workload.interval"}
 RUNTIME = {
     *("workload.contract", "workload.settings", "workload.documents", "workload.manifest", "workload.node"),
     *("workload.interfaces", "workload.elf", "workload.job_secrets"),
@@ -34,6 +36,9 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
     ("workload.settings", {"workload.contract"}),
     ("workload.documents", {"workload.contract", "workload.settings"}),
     ("workload.manifest", {"workload.contract"}),
+    ("workload.interval", set()),
+    ("workload.progress", {"workload.contract"}),
+    ("workload.vault", {"workload.contract", "workload.manifest", "boto3", "botocore", "types_boto3_s3"}),
     ("workload.staging", {"workload.contract", "workload.settings", "boto3", "botocore"}),
     ("workload.entrypoint", {*RUNTIME, "zmq", "boto3", "botocore"}),
     ("workload.gang", {*RUNTIME, "zmq"}),
@@ -41,9 +46,9 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
     ("workload.interfaces", set()),
     ("workload.job_secrets", {"boto3", "botocore"}),
     ("workload", {"*"}),  # the programs: any library for numbers, storage or pictures; FORBIDDEN says what not
-    ("tutti.core", {"workload.contract", "workload.settings", "workload.manifest"}),
-    ("tutti", {"*", *AGREED}),
-    ("functions", {"boto3", "botocore", "tutti.core", "workload.contract", "workload.manifest"}),
+    ("tutti.core", {"workload.contract", "workload.settings", "workload.manifest", "workload.interval"}),
+    ("tutti", {"*", *AGREED, *VAULT}),
+    ("functions", {"boto3", "botocore", "tutti.core", "workload.contract", "workload.manifest", *VAULT}),
 )
 FORBIDDEN: dict[str, set[str]] = {
     "workload": {"infra", "tutti", "functions", "pulumi", "pulumi_aws"},
