@@ -1,0 +1,53 @@
+"""A batch script of another scheduler -> job files. Pure: text in, ports out."""
+
+from __future__ import annotations
+
+from tutti.errors import InputError, Problem
+from tutti.port import awsbsub, body, pbs, slurm
+from tutti.port.ported import Port
+from tutti.port.script import logical_lines, read
+
+
+def convert(text: str, name: str) -> list[Port]:
+    """The jobs of a script: one of sbatch's or PBS's directives, or one for each call of awsbsub.
+
+    Raises
+    ------
+        InputError: neither directives nor a call of awsbsub in it, or an option that cannot be read.
+    """
+    script = read(text, (*slurm.MARKS, *pbs.MARKS))
+    try:
+        if script.directives:
+            return [_directives(text, slurm if slurm.MARKS[0] in script.marks else pbs)]
+        if calls := awsbsub.submissions(list(logical_lines(text))):
+            ports = [Port() for _ in calls]
+            for port, call in zip(ports, calls, strict=True):
+                awsbsub.take(port, call)
+            return ports
+    except ValueError as error:
+        raise InputError([Problem(where=name, what=f"an option cannot be read: {error}")]) from error
+    what = "has neither #SBATCH nor #PBS directives, nor a call of awsbsub"
+    raise InputError(
+        [Problem(where=name, what=what, remedy="Write the job file by hand: tutti submit --help has its keys.")]
+    )
+
+
+def _directives(text: str, dialect: object) -> Port:
+    module = slurm if dialect is slurm else pbs
+    script = read(text, module.MARKS)
+    port = Port()
+    module.take(port, script)
+    body.take(port, script)
+    port.settle_size(None)
+    if port.keys.get("nodes") == 1 and "array" in port.keys:
+        del port.keys["nodes"]
+        port.keys.pop("ranks_per_node", None)
+    elif "nodes" in port.keys and "array" in port.keys:
+        size = port.keys.pop("array")
+        line = next(line for line in script.directives)
+        port.lose(
+            line,
+            f"AWS Batch has no arrays of multi-node jobs: run the {size} with tutti sweep",
+            text=f"an array of {size}",
+        )
+    return port

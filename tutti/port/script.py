@@ -1,0 +1,144 @@
+"""A batch script as it stands: directives, exports, launches and the rest, each with its line number. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+LAUNCHERS: Final = ("srun", "mpirun", "mpiexec", "mpiexec.hydra", "aprun", "ibrun", "prun", "orterun")
+_EXPORT: Final = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_]\w*)=(?P<value>.*)")
+_CONTROL: Final = re.compile(
+    r"^(if|then|else|elif|fi|for|while|until|do|done|case|esac|function)\b|[;&|]\s*$|\(\)\s*\{"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One logical line (continuations joined), where it starts, counted from 1."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option of a directive or a command line: `-N 4`, `--time=1:00`, `-l walltime=1:00`."""
+
+    name: str
+    value: str
+    line: Line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    directives: tuple[Line, ...]  # without the mark: `--nodes=4`
+    exports: tuple[tuple[str, str, Line], ...] = ()
+    launches: tuple[Line, ...] = ()  # srun ..., mpirun ...
+    others: tuple[Line, ...] = ()
+    interpreter: str = ""
+    marks: frozenset[str] = field(default_factory=frozenset)  # of the directives: #SBATCH, #PBS
+
+
+def logical_lines(text: str) -> Iterator[Line]:
+    """Lines with their continuations joined; here-documents are one line."""
+    pending, start, ending = "", 0, ""
+    for number, raw in enumerate(text.splitlines(), 1):
+        if ending:
+            pending += f"\n{raw}"
+            if raw.strip() == ending:
+                yield Line(number=start, text=pending)
+                pending, ending = "", ""
+            continue
+        start = start if pending else number
+        pending += raw.strip()
+        if pending.endswith("\\") and not pending.startswith("#"):
+            pending = pending[:-1].rstrip() + " "
+            continue
+        if here := re.search(r"<<-?\s*['\"]?(\w+)['\"]?", pending):
+            ending = here.group(1)
+            continue
+        if pending:
+            yield Line(number=start, text=pending)
+        pending = ""
+    if pending:
+        yield Line(number=start, text=pending)
+
+
+def read(text: str, marks: Sequence[str]) -> Script:
+    """The script's parts; `marks` are the beginnings of directives, such as `#SBATCH`."""
+    directives, exports, launches, others, seen = [], [], [], [], set()
+    interpreter = ""
+    for line in logical_lines(text):
+        mark = next((m for m in marks if line.text.startswith(m)), None)
+        if line.number == 1 and line.text.startswith("#!"):
+            interpreter = line.text[2:].strip()
+        elif mark:
+            seen.add(mark)
+            directives.append(Line(number=line.number, text=line.text[len(mark) :].split(" #")[0].strip()))
+        elif line.text.startswith("#"):
+            continue
+        elif _words(line.text)[:1] and _launcher(line.text):
+            launches.append(line)
+        elif (found := _EXPORT.fullmatch(line.text)) and not _CONTROL.search(line.text):
+            exports.append((found["name"], _unquoted(found["value"]), line))
+        else:
+            others.append(line)
+    return Script(
+        directives=tuple(directives),
+        exports=tuple(exports),
+        launches=tuple(launches),
+        others=tuple(others),
+        interpreter=interpreter,
+        marks=frozenset(seen),
+    )
+
+
+def words_of(line: Line) -> list[str]:
+    """The words of a line as a shell splits them; what it cannot split is split at blanks."""
+    return _words(line.text)
+
+
+def options(
+    words: Sequence[str], line: Line, valued: frozenset[str], joined: frozenset[str] = frozenset()
+) -> tuple[list[Option], list[str]]:
+    """The options before the first word that is none, and the rest.
+
+    `valued`: options that take the next word as their value; `joined`: short ones that may carry it without a blank (`-n4`).
+    """
+    found, rest = [], list(words)
+    while rest and rest[0].startswith("-") and rest[0] != "-":
+        word = rest.pop(0)
+        if word == "--":
+            break
+        name, equals, value = word.partition("=")
+        if equals and name.startswith("--"):
+            found.append(Option(name=name, value=value, line=line))
+        elif word in valued and rest:
+            found.append(Option(name=word, value=rest.pop(0), line=line))
+        elif not word.startswith("--") and word[:2] in joined and len(word) > 2:
+            found.append(Option(name=word[:2], value=word[2:].removeprefix("="), line=line))
+        else:
+            found.append(Option(name=word, value="", line=line))
+    return found, rest
+
+
+def _launcher(text: str) -> bool:
+    words = [w for w in _words(text) if w != "time"]
+    while words and re.fullmatch(r"[A-Za-z_]\w*=\S*", words[0]):
+        words = words[1:]
+    return bool(words) and words[0].rpartition("/")[2] in LAUNCHERS
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text, comments=True)
+    except ValueError:
+        return text.split()
+
+
+def _unquoted(value: str) -> str:
+    words = _words(value)
+    return words[0] if len(words) == 1 else value.strip()
