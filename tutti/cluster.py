@@ -118,10 +118,10 @@ class Cluster:
         identity: str = self.client("sts").get_caller_identity()["UserId"]
         return identity
 
-    def client(self, service: str, *, tries: int | None = None) -> Any:
-        """A boto3 client of any service, with the card's region, and the twin's endpoint and keys where it is one."""
+    def client(self, service: str, *, tries: int | None = None, region: str | None = None) -> Any:
+        """A boto3 client of any service, with the card's region (or a service's only one) and a twin's endpoint."""
         tries = tries or (TWIN_TRIES if self.is_twin else TRIES)
-        key = f"{service}/{tries}"
+        key = f"{service}/{tries}/{region or ''}"
         if key not in self._clients:
             from botocore.config import Config  # noqa: PLC0415  0.3 s: only for commands that speak to AWS
 
@@ -132,7 +132,7 @@ class Cluster:
                 max_pool_connections=32,
                 s3={"addressing_style": "path" if self.is_twin else "auto"},
             )
-            self._clients[key] = self._boto.client(service, config=config, **self._endpoint())  # type: ignore[call-overload]  # the service's name is only known when it runs
+            self._clients[key] = self._boto.client(service, region_name=region, config=config, **self._endpoint())  # type: ignore[call-overload]  # the service's name is only known when it runs
         return self._clients[key]
 
     def renew(self) -> None:

@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "cancel": ("cancel", "end jobs"),
     "resume": ("resume", "go on with a job from its last checkpoint"),
     "checkpoints": ("checkpoints", "checkpoints of a job: list, verify, save, stop"),
+    "cost": ("cost", "what runs have cost, by user, job or day"),
     "port": ("port", "turn a Slurm, PBS or awsbsub script into a job file"),
     "cluster": ("cluster", "the clusters that are known here"),
     "twin": ("twin", "a local AWS Batch at your desk"),
