@@ -1,4 +1,4 @@
-"""What the cluster's runs have cost: jobs and their attempts from Batch, prices from AWS, summed by user, job or day."""
+"""What runs have cost: attempts from Batch, prices from AWS, summed by user, job or day."""
 
 from __future__ import annotations
 

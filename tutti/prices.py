@@ -1,4 +1,4 @@
-"""Prices of instances: from AWS's Price List API, kept in the home folder with their date. Unknown is said, never guessed.
+"""Prices of instances, from AWS, kept in the home folder with their date. Unknown is said, never guessed.
 
 The Price List API answers in us-east-1, eu-central-1 and ap-south-1 for all regions (API reference 2017-10-15). Spot
 prices change by the minute and are the past's: DescribeSpotPriceHistory's newest, in the pool's zone.
