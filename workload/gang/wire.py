@@ -180,6 +180,7 @@ class RosterWire:
         for socket in (self._zap, self._socket, self._monitor):
             self._loop.remove_socket(socket)
         self._socket.disable_monitor()
+        self._monitor.close(linger=0)
         self._zap.close(linger=0)
         self._socket.close()
         self._context.term()
@@ -334,6 +335,7 @@ class MemberWire:
         self._loop.remove_socket(self._socket)
         self._loop.remove_socket(self._monitor)
         self._socket.disable_monitor()
+        self._monitor.close(linger=0)
         self._socket.close()
         self._context.term()
 

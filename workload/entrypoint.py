@@ -1,0 +1,55 @@
+"""What a node's container runs, as PID 1: `tutti-node -- ARGV...`.
+
+In two steps, so that the gang's secret is nowhere that a rank can read it: the first puts it into a file that has no
+name and executes itself with a clean environment; the second reads the file, closes it, and makes itself unreadable.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final, NoReturn
+
+from workload.contract import NODE_COMMAND, SECRET_PREFIX, ExitCode, Variable
+
+SECRET_FD: Final = f"{SECRET_PREFIX}_FD"
+USAGE: Final = f"usage: {NODE_COMMAND} -- COMMAND [ARGUMENT...]"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Be one node of a gang; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] != ["--"] or len(words) == 1:
+        print(f"{USAGE}\nSettings come as TUTTI_* variables.", file=sys.stderr)
+        return ExitCode.SETTINGS
+    if Variable.SECRET in os.environ:
+        _again(os.environ)
+    secret = _handed_on(os.environ)
+    # After the first step, which needs none of it.
+    from workload.gang import run  # noqa: PLC0415
+    from workload.gang.processes import become_sub_reaper, become_unreadable  # noqa: PLC0415
+
+    become_unreadable()
+    become_sub_reaper()
+    return run.run(words[1:], os.environ, secret)
+
+
+def _again(environ: Mapping[str, str]) -> NoReturn:
+    """Execute this program again, the secret in a memory file in place of the environment (which /proc shows)."""
+    fd = os.memfd_create("tutti", 0)  # inherited by exec
+    os.write(fd, environ[Variable.SECRET].encode())
+    os.lseek(fd, 0, os.SEEK_SET)
+    clean = {k: v for k, v in environ.items() if k != Variable.SECRET}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**clean, SECRET_FD: str(fd)})  # noqa: S606  no shell is what is wanted
+
+
+def _handed_on(environ: Mapping[str, str]) -> bytes | None:
+    if (fd := environ.get(SECRET_FD)) is None:
+        return None
+    with os.fdopen(int(fd), "rb") as file:
+        return file.read()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

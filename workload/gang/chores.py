@@ -1,0 +1,150 @@
+"""Slow work that must not hold the heartbeat up: staging and secrets, one thread at a time."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from workload.contract import ExitCode
+from workload.gang.log import Log
+from workload.gang.loop import Loop
+from workload.settings import InputTo
+
+if TYPE_CHECKING:
+    from workload import staging
+    from workload.gang.member import Job
+
+SAY_EVERY_S: Final = 10.0
+MIB: Final = 1 << 20
+
+Reply = dict[str, Any]  # bytes, files, problem, code
+
+
+class Chores:
+    """A node's folder, its inputs, outputs and secrets."""
+
+    def __init__(self, loop: Loop, job: Job, log: Log) -> None:
+        self._loop = loop
+        self._job = job
+        self._log = log
+        self._cancelled = threading.Event()
+        self._said = 0.0
+        self.secrets: Mapping[str, str] = {}
+
+    @property
+    def folder(self) -> Path:
+        return self._job.node.job_folder
+
+    def cancel(self) -> None:
+        """The gang ends: what moves stops at its next step."""
+        self._cancelled.set()
+
+    def clean_up(self) -> None:
+        """Remove the job's folder: the next job on this instance needs the room."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stage(self, reply: Callable[[Reply], None]) -> None:
+        """Make the job's folder, fetch secrets and inputs."""
+        settings = self._job.settings
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.folder / "output").mkdir(exist_ok=True)
+            if not settings.inputs:
+                (self.folder / "input").mkdir(exist_ok=True)
+        except OSError as error:
+            reply({"bytes": 0, "problem": f"cannot make the job's folder: {error}", "code": ExitCode.STAGING})
+            return
+        if not settings.inputs and not settings.secrets:
+            reply({"bytes": 0})
+        else:
+            self._in_thread(self._fetch, reply)
+
+    def upload(self, reply: Callable[[Reply], None]) -> None:
+        """Move this node's outputs to where the job wants them."""
+        if self._job.settings.outputs:
+            self._in_thread(self._store, reply)
+        else:
+            reply({"bytes": 0})
+
+    def _fetch(self) -> Reply:
+        # Here: a job that moves nothing must not pay for it.
+        from workload import job_secrets, staging  # noqa: PLC0415
+
+        settings, node = self._job.settings, self._job.node
+        if settings.secrets:
+            try:
+                self.secrets = job_secrets.fetch(settings.secrets)
+            except job_secrets.SecretError as error:
+                return {"bytes": 0, "problem": str(error), "code": ExitCode.SETTINGS}
+        if not settings.inputs:
+            (self.folder / "input").mkdir(exist_ok=True)
+            return {"bytes": 0}
+        if settings.input_to is InputTo.NODE:
+            moved = staging.stage_to_node(
+                settings.inputs, into=self.folder / "input", shared=node.shared, progress=self._moving
+            )
+            return self._moved(moved)
+        if node.shared is None:
+            raise staging.StagingError(["input_to: shared, and this pool has no shared folder"])
+        view = node.shared / "work" / node.job_name / "input"
+        reply: Reply = {"bytes": 0}
+        if node.is_main:
+            reply = self._moved(
+                staging.stage_to_shared(settings.inputs, view=view, shared=node.shared, progress=self._moving)
+            )
+        (self.folder / "input").symlink_to(view, target_is_directory=True)
+        return reply
+
+    def _store(self) -> Reply:
+        from workload import staging  # noqa: PLC0415  see _fetch
+
+        node = self._job.node
+        rescue = node.shared / "output" / node.job_name / f"node-{node.index}" if node.shared else None
+        moved = staging.upload_outputs(
+            self._job.settings.outputs,
+            folder=self.folder / "output",
+            node=node.index,
+            shared=node.shared,
+            rescue=rescue,
+            progress=self._moving,
+        )
+        return self._moved(moved)
+
+    def _moved(self, moved: staging.Moved) -> Reply:
+        for note in moved.notes:
+            self._log.says(note)
+        return {"bytes": moved.bytes, "files": moved.files}
+
+    def _moving(self, moved: staging.Moved) -> None:
+        if self._cancelled.is_set():
+            raise InterruptedError("the gang ends")
+        now = time.monotonic()
+        if now - self._said >= SAY_EVERY_S and moved.bytes < moved.of_bytes:
+            self._said = now
+            size = f"{moved.bytes / MIB:.0f} of {moved.of_bytes / MIB:.0f} MiB"
+            text = f"moved {size}, {moved.files} of {moved.of_files} files"
+            self._loop.soon(lambda: self._log.says(text))
+
+    def _in_thread(self, work: Callable[[], Reply], reply: Callable[[Reply], None]) -> None:
+        def run() -> None:
+            from workload import staging  # noqa: PLC0415  see _fetch
+
+            try:
+                done = work()
+            except staging.StagingError as error:
+                done = {"bytes": 0, "problem": str(error), "code": ExitCode.STAGING}
+            except InterruptedError:
+                return
+            except Exception as error:  # noqa: BLE001  whatever it is, the job must hear of it
+                text = traceback.format_exc()
+                self._loop.soon(lambda: self._log.says(text))
+                done = {"bytes": 0, "problem": f"staging failed: {error!r}", "code": ExitCode.STAGING}
+            self._loop.soon(lambda: reply(done))
+
+        self._said = time.monotonic()
+        threading.Thread(target=run, name="chores", daemon=True).start()

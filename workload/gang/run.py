@@ -1,0 +1,113 @@
+"""One node from its environment to its exit code: puts the parts together."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from workload import contract
+from workload.contract import ExitCode, Variable
+from workload.gang.installed import LaunchError, find_mpi
+from workload.gang.keys import GangKeys
+from workload.gang.log import Log
+from workload.gang.loop import Loop
+from workload.gang.main import Main
+from workload.gang.member import Job, Member, started
+from workload.gang.reception import Reception
+from workload.gang.roster import PROTOCOL, Roster
+from workload.gang.watch import Watch
+from workload.gang.wire import RosterWire, WireError
+from workload.node import Node, NodeError
+from workload.settings import Settings, SettingsError
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str], secret: bytes | None) -> int:
+    """Be the node that `environ` describes, and run `argv` on the gang. Returns this node's exit code."""
+    index = environ.get(contract.BatchVariable.NODE_INDEX, "0")
+    log = Log(int(index) if index.isdigit() else 0)
+    try:
+        job = _job(argv, environ, secret)
+    except (NodeError, SettingsError, LaunchError) as error:
+        for problem in getattr(error, "problems", [str(error)]):
+            log.says(problem)
+        return ExitCode.SETTINGS
+    started(job.node, log, job.versions)
+    try:
+        return _live(job, log)
+    finally:
+        shutil.rmtree(job.run_folder, ignore_errors=True)
+
+
+def _job(argv: Sequence[str], environ: Mapping[str, str], secret: bytes | None) -> Job:
+    node = Node.from_environment(environ)
+    settings = Settings.from_environment(environ)
+    if not secret:
+        if node.count > 1:
+            raise NodeError([f"{Variable.SECRET} is not set: a gang of {node.count} nodes needs the stack's secret"])
+        secret = os.urandom(32)  # a gang of one: nobody else may join
+    installation = find_mpi(settings.mpi, environ, argv)
+    versions = {"tutti": contract.VERSION, "protocol": str(PROTOCOL)}
+    if installation:
+        versions[installation.mpi.value] = installation.version
+    return Job(
+        node=node,
+        settings=settings,
+        argv=tuple(argv),
+        environ=environ,
+        keys=GangKeys(secret=secret, job_id=node.job_id, attempt=node.attempt),
+        installation=installation,
+        versions=versions,
+        # Not below TMPDIR: its path may be longer than a socket's name can be.
+        run_folder=Path(tempfile.mkdtemp(prefix="tutti-", dir="/tmp")),
+        port=node.port,
+    )
+
+
+def _live(job: Job, log: Log) -> int:
+    codes: list[int] = []
+    with Loop() as loop:
+
+        def ended(code: int) -> None:
+            codes.append(code)
+            loop.stop()
+
+        if not job.node.is_main:
+            member = Member(loop, job, log, on_end=ended)
+            loop.run()
+            member.close()
+            return codes[0]
+        roster = Roster(count=job.node.count, main_index=job.node.index, versions=job.versions)
+        watch = Watch(silence_s=job.node.silence_s, hang_after_s=job.settings.hang_after)
+        try:
+            reception = Reception(loop, log, roster, watch, _wire(loop, job))
+        except WireError as error:
+            log.says(str(error))
+            return ExitCode.SETTINGS
+        lead: list[Main] = []
+        # Made before main: its first message needs a round of the loop.
+        member = Member(loop, _at(job, reception.port), log, on_end=lambda code: lead[0].member_left(code))
+        lead.append(Main(loop, job, log, member, reception, on_end=ended))
+        loop.run()
+        member.close()
+        reception.close()
+    return codes[0]
+
+
+def _at(job: Job, port: int) -> Job:
+    return Job(**{**job.__dict__, "port": port})
+
+
+def _wire(loop: Loop, job: Job) -> functools.partial[RosterWire]:
+    node = job.node
+    return functools.partial(
+        RosterWire,
+        loop,
+        address=node.address,
+        port=node.port,
+        keys=job.keys.roster(),
+        members={job.keys.member(index).public: index for index in range(node.count)},
+    )
