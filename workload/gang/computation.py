@@ -26,6 +26,7 @@ from workload.gang.wire import Message
 STRAGGLERS_S: Final = 4.5  # after a rank failed: then the job ends, within the 5 s that are promised, mpiexec or not
 MPIEXEC_S: Final = 5.0  # for mpiexec to end after the last rank
 RECORDS_S: Final = 2.0  # for the last records to come after mpiexec has ended
+QUIET_S: Final = 0.02  # for that word to reach the members
 DUMP_S: Final = 6.0  # for the stacks of all ranks
 EARLY_END_S: Final = 60.0  # a rank that ended with 0 so long before the others is named
 
@@ -163,8 +164,14 @@ class Computation:
         self._after(RECORDS_S, self._cut_all)  # what it left behind, where it left anything
 
     def _cut_mpiexec(self) -> None:
-        if self._mpiexec is not None and self._mpiexec_code is None:
+        if self._mpiexec is not None and self._mpiexec_code is None and not self._cut:
             self._cut = True
+            # Its daemons complain about that, and it is no news.
+            self._reception.broadcast({"t": "quiet"})
+            self._loop.after(QUIET_S, self._kill_mpiexec)
+
+    def _kill_mpiexec(self) -> None:
+        if self._mpiexec is not None and self._mpiexec_code is None:
             os.killpg(self._mpiexec, signal.SIGKILL)
 
     # ------------------------------------------------------------ the ranks
@@ -249,7 +256,8 @@ class Computation:
         if self._ended:
             return
         if running := self._outcome.running():
-            self._log.says(f"SIGKILL to {len(running)} {'rank that still runs' if len(running) == 1 else 'ranks that still run'}")
+            still = f"{'rank' if len(running) == 1 else 'ranks'} {ranges(r.rank for r in running)}"
+            self._log.says(f"SIGKILL to what still runs: {still}")
         self._reception.broadcast({"t": "signal", "number": signal.SIGKILL})
         self._cut_mpiexec()
         self._look()

@@ -14,11 +14,12 @@ from typing import Final
 from workload.contract import Event, ExitCode
 from workload.gang import preflight
 from workload.gang.computation import Computation
+from workload.gang.installed import LaunchError
 from workload.gang.log import Log
 from workload.gang.loop import Loop, Timer
 from workload.gang.member import Job, Member
 from workload.gang.outcome import Verdict
-from workload.gang.places import Host, LaunchError, Layout, placement, placement_map
+from workload.gang.places import Host, Layout, placement, placement_map
 from workload.gang.reception import Reception
 from workload.gang.roster import Hello, ranges
 from workload.gang.topology import places_of
@@ -58,9 +59,7 @@ class Main:
         self._member_left = False
         self._timers: list[Timer] = []
         self._mark = ""
-        reception.listen(
-            on_message=self._told, on_ready=self._assembled, on_end=self.end, on_stall=self._stalled
-        )
+        reception.listen(on_message=self._told, on_ready=self._assembled, on_end=self.end, on_stall=self._stalled)
         self._after(job.settings.join_deadline, self._deadline)
 
     def _after(self, seconds: float, call: Callable[[], None]) -> None:
@@ -292,4 +291,6 @@ class Main:
 
 
 def _host(member: Hello) -> Host:
-    return Host(index=member.index, address=member.address, slots=member.cores, bind=member.bind, network=member.network)
+    return Host(
+        index=member.index, address=member.address, slots=member.cores, bind=member.bind, network=member.network
+    )

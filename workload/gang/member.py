@@ -70,6 +70,7 @@ class Member:
         self._looked = self._heard
         self._knocking: float | None = None
         self._active = False
+        self._quiet = False  # MPI's daemons: main is ending mpiexec
         self._progress_sent: dict[int, float] = {}
         self._ranks: Ranks | None = None
         self._environment: Mapping[str, str] = {}
@@ -228,6 +229,8 @@ class Member:
                 self._ranks.run_alone(self._job.argv, self._environment, rank=self._job.node.index)
             case {"t": "signal", "number": number} if self._ranks is not None:
                 self._ranks.signal(int(number))
+            case {"t": "quiet"}:
+                self._quiet = True
             case {"t": "dump"}:
                 self._dump()
             case {"t": "upload"}:
@@ -299,9 +302,13 @@ class Member:
             self._log.says(f"cannot start MPI's daemon: {error}")
             ended(255)
         else:
-            LineReader(self._loop, reading, lambda line: self._log.line(None, b"mpi: " + line))
+            LineReader(self._loop, reading, self._daemon_said)
         finally:
             os.close(writing)
+
+    def _daemon_said(self, line: bytes) -> None:
+        if not self._quiet:
+            self._log.line(None, b"mpi: " + line)
 
     def _end_daemon(self, number: int) -> None:
         """Mpiexec has dropped this daemon."""

@@ -72,7 +72,7 @@ class Outcome:
             words = f"; its last words: {record.last_words}" if record.last_words else ""
             return _reported(code, f"node {node}: {record}{words}")
         if mpiexec_code and (failure or self.ended < self.ranks):
-            # MPI_Abort: mpiexec ends ranks and shims before any can tell, and its code is the one that was aborted with.
+            # MPI_Abort: mpiexec ends ranks and shims before any can tell; its code is what was aborted with.
             return _reported(mpiexec_code, f"mpiexec ended the job with {mpiexec_code}")
         if mpiexec_code:
             why = f"every rank ended with 0; mpiexec itself ended with {mpiexec_code}, which is no rank's"

@@ -148,17 +148,16 @@ class Reception:
             self._on_stall(idle)
 
     def _lose(self, index: int, reason: str) -> None:
-        peer = self._peers.pop(index)
+        del self._peers[index]
+        address = self.roster.members[index].address
         after = time.monotonic() - self.watch.gone(index)
         if self.roster.closed:
             self._maybe_empty()
             return
         words = self._last_words.get(index, "")
-        self._log.event(
-            Event.LOST, node=index, address=peer.address, reason=reason, last_words=words, after=round(after, 3)
-        )
+        self._log.event(Event.LOST, node=index, address=address, reason=reason, last_words=words, after=round(after, 3))
         told = f"; its last words: {words}" if words else ""
-        self._on_end(ExitCode.LOST, f"node {index} ({peer.address}) is lost: {reason}{told}")
+        self._on_end(ExitCode.LOST, f"node {index} ({address}) is lost: {reason}{told}")
 
     def _maybe_empty(self) -> None:
         if not self._peers.keys() - {self._keep}:

@@ -89,12 +89,16 @@ def _live(job: Job, log: Log) -> int:
             return ExitCode.SETTINGS
         lead: list[Main] = []
         # Made before main: its first message needs a round of the loop.
-        member = Member(loop, _at(job, reception.port), log, on_end=lambda code: lead[0].member_left(code))
+        member = Member(loop, _at(job, reception.port), log, on_end=lambda code: _left(lead, code))
         lead.append(Main(loop, job, log, member, reception, on_end=ended))
         loop.run()
         member.close()
         reception.close()
     return codes[0]
+
+
+def _left(lead: Sequence[Main], code: int) -> None:
+    lead[0].member_left(code)
 
 
 def _at(job: Job, port: int) -> Job:
