@@ -55,7 +55,8 @@ def request(job: Job, card: Card, *, where: Mapping[str, str] | None = None) -> 
 
     Raises
     ------
-        InputError: what the cluster or AWS Batch would refuse, or keep RUNNABLE for ever; all of it, named by `where`.
+    InputError
+        what the cluster or AWS Batch would refuse, or keep RUNNABLE for ever; all of it, named by `where`.
     """
     places = where or {}
     placed = place(need_of(job), card)
@@ -99,7 +100,8 @@ def check_size(document: Mapping[str, Any]) -> None:
 
     Raises
     ------
-        InputError: over 30 KiB.
+    InputError
+        over 30 KiB.
     """
     size = len(json.dumps(document, separators=(",", ":")).encode())
     if size > Limits.PAYLOAD_BYTES:
@@ -132,7 +134,8 @@ def dependency(after: str) -> dict[str, str]:
 
     Raises
     ------
-        InputError: another word behind the colon.
+    InputError
+        another word behind the colon.
     """
     if after == "sequential":
         return {"type": "SEQUENTIAL"}

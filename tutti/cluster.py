@@ -47,8 +47,10 @@ class Cluster:
 
         Raises
         ------
-            NotFoundError: none is known, or not this one.
-            InputError: its card cannot be read.
+        NotFoundError
+            none is known, or not this one.
+        InputError
+            its card cannot be read.
         """
         where = os.environ if environ is None else environ
         home = Home.from_environment(where)
@@ -61,7 +63,8 @@ class Cluster:
 
         Raises
         ------
-            NotFoundError: no such stack in this region.
+        NotFoundError
+            no such stack in this region.
         """
         session = _session(profile, region)
         ssm = session.client("ssm")
@@ -160,7 +163,8 @@ def chosen(home: Home, environ: Mapping[str, str], name: str | None) -> str:
 
     Raises
     ------
-        NotFoundError: none is known, or not this one; several, and none is in use.
+    NotFoundError
+        none is known, or not this one; several, and none is in use.
     """
     known = known_clusters(home)
     wanted = name or environ.get(CLUSTER_VARIABLE)
@@ -193,8 +197,10 @@ def read_card(path: Path) -> Card:
 
     Raises
     ------
-        NotFoundError: no such file.
-        InputError: not a card, or one of a newer version.
+    NotFoundError
+        no such file.
+    InputError
+        not a card, or one of a newer version.
     """
     try:
         return card_from_text(path.read_text(encoding="utf-8"), str(path))
@@ -207,7 +213,8 @@ def card_from_text(text: str, name: str) -> Card:
 
     Raises
     ------
-        InputError: not a card, or one of a newer version.
+    InputError
+        not a card, or one of a newer version.
     """
     try:
         return Card.from_json(json.loads(text))

@@ -40,17 +40,17 @@ def _command(value: object) -> tuple[str, ...]:
     return values.argv(value)
 
 
-def _read(reader: Callable[[Any], Any], schema: Mapping[str, Any]) -> tuple[BeforeValidator, WithJsonSchema]:
+def read(reader: Callable[[Any], Any], schema: Mapping[str, Any]) -> tuple[BeforeValidator, WithJsonSchema]:
     return BeforeValidator(reader), WithJsonSchema(dict(schema))
 
 
-def _optional(reader: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def optional(reader: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else reader(value)
 
 
-Texts = Annotated[tuple[str, ...], *_read(values.listed, _LIST)]
-Pairs = Annotated[dict[str, str], *_read(values.pairs, _MAP)]
-Seconds = Annotated[int, *_read(values.duration, _NUMBER_OR_TEXT)]
+Texts = Annotated[tuple[str, ...], *read(values.listed, _LIST)]
+Pairs = Annotated[dict[str, str], *read(values.pairs, _MAP)]
+Seconds = Annotated[int, *read(values.duration, _NUMBER_OR_TEXT)]
 
 
 class Job(BaseModel):
@@ -58,94 +58,95 @@ class Job(BaseModel):
 
     Raises
     ------
-        pydantic.ValidationError: from the constructor; `tutti.jobfile` turns it into an `InputError`.
+    pydantic.ValidationError
+        from the constructor; `tutti.jobfile` turns it into an `InputError`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    command: Annotated[tuple[str, ...], *_read(_command, _LIST)] = Field(
+    command: Annotated[tuple[str, ...], *read(_command, _LIST)] = Field(
         default=(), description="the program and its arguments; without one the definition's own runs"
     )
     name: Annotated[
-        str | None, *_read(_optional(values.matching(Limits.JOB_NAME.pattern, _NAME)), _TEXT | {"maxLength": 128})
+        str | None, *read(optional(values.matching(Limits.JOB_NAME.pattern, _NAME)), _TEXT | {"maxLength": 128})
     ] = Field(default=None, description="the job's name; else the program's")
-    nodes: Annotated[int | None, *_read(_optional(_NODES), {"type": "integer", "minimum": 1, "maximum": 1000})] = Field(
+    nodes: Annotated[int | None, *read(optional(_NODES), {"type": "integer", "minimum": 1, "maximum": 1000})] = Field(
         default=None, description="nodes of the gang, 1-1,000; without it a single container"
     )
-    ranks_per_node: Annotated[int | None, *_read(_ranks, _NUMBER_OR_TEXT)] = Field(
+    ranks_per_node: Annotated[int | None, *read(_ranks, _NUMBER_OR_TEXT)] = Field(
         default=None, description="MPI ranks a node, or `cores`: one a physical core (the default)"
     )
-    threads: Annotated[int | None, *_read(_optional(values.whole(1)), {"type": "integer", "minimum": 1})] = Field(
+    threads: Annotated[int | None, *read(optional(values.whole(1)), {"type": "integer", "minimum": 1})] = Field(
         default=None, description="threads a rank; else cores / ranks a node"
     )
-    oversubscribe: Annotated[bool, *_read(values.boolean, {"type": "boolean"})] = Field(
+    oversubscribe: Annotated[bool, *read(values.boolean, {"type": "boolean"})] = Field(
         default=False, description="allow more ranks x threads than cores"
     )
-    mpi: Annotated[str, *_read(values.choice(AUTO, NONE, *Mpi), {"enum": [AUTO, NONE, *Mpi]})] = Field(
+    mpi: Annotated[str, *read(values.choice(AUTO, NONE, *Mpi), {"enum": [AUTO, NONE, *Mpi]})] = Field(
         default=AUTO, description="auto, mpich, openmpi or intel; none: the program once on each node"
     )
     input: Texts = Field(default=(), description="s3://BUCKET/KEY, a prefix, or shared:PATH, to stage in")
-    input_to: Annotated[InputTo, *_read(values.choice(*InputTo), {"enum": list(InputTo)})] = Field(
+    input_to: Annotated[InputTo, *read(values.choice(*InputTo), {"enum": list(InputTo)})] = Field(
         default=InputTo.NODE, description="node: each node its own copy; shared: once for the gang"
     )
     output: Texts = Field(default=(), description="where output/ goes: s3://BUCKET/PREFIX or shared:PATH")
     env: Pairs = Field(default_factory=dict, description="variables for the program (public in AWS's console)")
     secret: Pairs = Field(default_factory=dict, description="variables whose values stand under an ARN")
-    vcpus: Annotated[int | None, *_read(_optional(values.whole(1)), {"type": "integer", "minimum": 1})] = Field(
+    vcpus: Annotated[int | None, *read(optional(values.whole(1)), {"type": "integer", "minimum": 1})] = Field(
         default=None, description="vCPUs a node; else the definition's"
     )
-    memory: Annotated[int | None, *_read(_optional(values.memory_mib), _NUMBER_OR_TEXT)] = Field(
+    memory: Annotated[int | None, *read(optional(values.memory_mib), _NUMBER_OR_TEXT)] = Field(
         default=None, description="memory a node, MiB or 8GiB; else the definition's"
     )
-    gpus: Annotated[int | None, *_read(_optional(values.whole(0)), {"type": "integer", "minimum": 0})] = Field(
+    gpus: Annotated[int | None, *read(optional(values.whole(0)), {"type": "integer", "minimum": 0})] = Field(
         default=None, description="GPUs a node"
     )
-    instance_type: Annotated[str | None, *_read(_optional(values.text), _TEXT)] = Field(
+    instance_type: Annotated[str | None, *read(optional(values.text), _TEXT)] = Field(
         default=None, description="an instance type that a queue of the cluster has"
     )
-    image: Annotated[str | None, *_read(_optional(values.text), _TEXT)] = Field(
+    image: Annotated[str | None, *read(optional(values.text), _TEXT)] = Field(
         default=None, description="an image by its name on the cluster card; else the first"
     )
     param: Pairs = Field(default_factory=dict, description="values of the definition's Ref::NAME parameters")
     label: Pairs = Field(default_factory=dict, description="tags of the job, for lists, cancel and cost")
-    timeout: Annotated[int | None, *_read(_optional(values.duration), _NUMBER_OR_TEXT)] = Field(
+    timeout: Annotated[int | None, *read(optional(values.duration), _NUMBER_OR_TEXT)] = Field(
         default=None, description="ends the job so long after its start, at least 60 s"
     )
     signal_before: Seconds = Field(default=0, description="SIGTERM to the ranks so long before the timeout")
     retries: Annotated[
-        int | None, *_read(_optional(values.whole(0, 9)), {"type": "integer", "minimum": 0, "maximum": 9})
+        int | None, *read(optional(values.whole(0, 9)), {"type": "integer", "minimum": 0, "maximum": 9})
     ] = Field(default=None, description="further attempts when a node or the platform failed, 0-9")
     retry_on: Annotated[
-        int | None, *_read(_optional(values.whole(1, 255)), {"type": "integer", "minimum": 1, "maximum": 255})
+        int | None, *read(optional(values.whole(1, 255)), {"type": "integer", "minimum": 1, "maximum": 255})
     ] = Field(default=None, description="one exit code of the program that is retried too")
     hang_after: Seconds = Field(default=0, description="no progress for so long ends the job with 214; 0: off")
-    join_timeout: Annotated[int | None, *_read(_optional(values.duration), _NUMBER_OR_TEXT)] = Field(
+    join_timeout: Annotated[int | None, *read(optional(values.duration), _NUMBER_OR_TEXT)] = Field(
         default=None, description="how long nodes may take to join (20m, at most 0.3 x timeout)"
     )
-    grace: Annotated[int | None, *_read(_optional(values.duration), _NUMBER_OR_TEXT)] = Field(
+    grace: Annotated[int | None, *read(optional(values.duration), _NUMBER_OR_TEXT)] = Field(
         default=None, description="from SIGTERM to SIGKILL; else the cluster's"
     )
-    preflight: Annotated[bool, *_read(values.boolean, {"type": "boolean"})] = Field(
+    preflight: Annotated[bool, *read(values.boolean, {"type": "boolean"})] = Field(
         default=True, description="check nodes and network before the launch"
     )
-    metrics: Annotated[bool, *_read(values.boolean, {"type": "boolean"})] = Field(
+    metrics: Annotated[bool, *read(values.boolean, {"type": "boolean"})] = Field(
         default=True, description="progress as CloudWatch metrics"
     )
-    checkpoint: Annotated[str, *_read(values.text, _TEXT)] = Field(
+    checkpoint: Annotated[str, *read(values.text, _TEXT)] = Field(
         default="", description="where the program keeps checkpoints: s3://BUCKET/PREFIX or shared:PATH"
     )
-    workdir: Annotated[str, *_read(values.text, _TEXT)] = Field(
+    workdir: Annotated[str, *read(values.text, _TEXT)] = Field(
         default="", description="where the ranks run; else the job's own folder"
     )
     priority: Annotated[
-        Literal["high", "low"] | None, *_read(_optional(values.choice("high", "low")), {"enum": ["high", "low"]})
+        Literal["high", "low"] | None, *read(optional(values.choice("high", "low")), {"enum": ["high", "low"]})
     ] = Field(default=None, description="high or low; else the cluster's first queue that fits")
-    queue: Annotated[str | None, *_read(_optional(values.text), _TEXT)] = Field(
+    queue: Annotated[str | None, *read(optional(values.text), _TEXT)] = Field(
         default=None, description="a queue by name; else chosen by kind, size and priority"
     )
     array: Annotated[
         int | None,
-        *_read(_optional(values.whole(2, 10_000)), {"type": "integer", "minimum": 2, "maximum": 10_000}),
+        *read(optional(values.whole(2, 10_000)), {"type": "integer", "minimum": 2, "maximum": 10_000}),
     ] = Field(default=None, description="run so many single-node copies, 2-10,000")
     after: Texts = Field(default=(), description="start after a job: ID, ID:ok, ID:any, ID:each (arrays)")
 
@@ -243,26 +244,12 @@ class Job(BaseModel):
 
         Raises
         ------
-            tutti.errors.InputError: what does not fit the cluster, all of it.
+        tutti.errors.InputError
+            what does not fit the cluster, all of it.
         """
         from tutti.run import Run  # noqa: PLC0415  Run knows Job: one of the two must wait
 
         return Run.submit(self, cluster)
-
-
-class JobFile(Job):
-    """A `Job` and how `tutti submit` answers: the keys of a job file, the flags of the command."""
-
-    wait: Annotated[bool, *_read(values.boolean, {"type": "boolean"})] = Field(
-        default=False, description="stay until the job ends, show its phases and output, end with its code"
-    )
-    json_: Annotated[bool, *_read(values.boolean, {"type": "boolean"})] = Field(
-        default=False, alias="json", description="answer in JSON"
-    )
-
-    def job(self) -> Job:
-        """The job alone."""
-        return Job(**{name: getattr(self, name) for name in Job.model_fields})
 
 
 class ClashError(ValueError):

@@ -4,26 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from tutti import values
 from tutti.errors import InputError, Problem, likely
-from tutti.job import ClashError, JobFile
+from tutti.job import ClashError, Job, optional, read
+
+SWITCH = {"type": "boolean"}
+
+
+class JobFile(Job):
+    """A `Job` and how `tutti submit` answers: the keys of a job file, the flags of the command."""
+
+    wait: Annotated[bool, *read(values.boolean, {"type": "boolean"})] = Field(
+        default=False, description="stay until the job ends, show its phases and output, end with its code"
+    )
+    json_: Annotated[bool, *read(values.boolean, {"type": "boolean"})] = Field(
+        default=False, alias="json", description="answer in JSON"
+    )
+
+    dry_run: Annotated[bool, *read(values.boolean, {"type": "boolean"})] = Field(
+        default=False, description="send nothing; show the API call, the queue and the most it can cost"
+    )
+    max_cost: Annotated[float | None, *read(optional(values.dollars), {"type": ["number", "string"]})] = Field(
+        default=None, description="refuse what may cost more than so many USD"
+    )
+
+    def job(self) -> Job:
+        """The job alone."""
+        return Job(**{name: getattr(self, name) for name in Job.model_fields})
+
 
 MAPS = frozenset({"env", "secret", "param", "label"})  # flags add to the file's; all other flags replace
 Where = Mapping[str, str]
 
 
-def read_job(file: Path | None, flags: Mapping[str, Any]) -> tuple[JobFile, Where]:
-    """The job of a file (or none) with the flags laid over it, and where each of its keys was said.
+def read_job(file: Path, flags: Mapping[str, Any]) -> tuple[JobFile, Where]:
+    """The job of a file with the flags laid over it, and where each of its keys was said.
 
     Raises
     ------
-        InputError: every problem of both.
+    InputError
+        every problem of both.
     """
-    keys, where = ({}, {}) if file is None else load(file.read_text(encoding="utf-8"), str(file))
+    keys, where = load(file.read_text(encoding="utf-8"), str(file))
     merged, origins = overlay(keys, where, flags)
     return check(merged, origins), origins
 
@@ -53,7 +80,8 @@ def check(keys: Mapping[str, Any], where: Where) -> JobFile:
 
     Raises
     ------
-        InputError: each problem at the place that `where` gives for its key.
+    InputError
+        each problem at the place that `where` gives for its key.
     """
     try:
         return JobFile.model_validate(dict(keys))
@@ -78,7 +106,8 @@ def load(text: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
 
     Raises
     ------
-        InputError: not YAML, or no mapping, or a key twice.
+    InputError
+        not YAML, or no mapping, or a key twice.
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)

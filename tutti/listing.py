@@ -66,7 +66,8 @@ def describe_one(cluster: Cluster, job_id: str) -> Details:
 
     Raises
     ------
-        NotFoundError: no such job; the nearest ids are named.
+    NotFoundError
+        no such job; the nearest ids are named.
     """
     found = describe(cluster, [job_id])
     if not found:
@@ -101,7 +102,8 @@ def resolve(cluster: Cluster, word: str) -> str:
 
     Raises
     ------
-        NotFoundError: none, or several ids start so.
+    NotFoundError
+        none, or several ids start so.
     """
     if describe(cluster, [word]):
         return word

@@ -24,7 +24,8 @@ def resumption(item: Mapping[str, Any], *, nodes: int | None = None) -> dict[str
 
     Raises
     ------
-        InputError: it has not ended, keeps no checkpoints, or cannot have so many nodes.
+    InputError
+        it has not ended, keeps no checkpoints, or cannot have so many nodes.
     """
     problems = []
     job_id = item["jobId"]

@@ -14,6 +14,7 @@ from tutti.jobs import Details, Node
 from tutti.listing import describe, describe_one, nodes_of, resolve
 from tutti.logs import Follower, LogLine, read_all, streams_of
 from tutti.resubmit import resumption
+from tutti.submission import prepare, send
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
@@ -44,16 +45,15 @@ class Run:
     cluster: Cluster
 
     @classmethod
-    @told
     def submit(cls, job: Job, cluster: Cluster) -> Run:
         """Check a job against the cluster and submit it.
 
         Raises
         ------
-            InputError: what does not fit, all of it; nothing was sent then.
+        InputError
+            what does not fit, all of it; nothing was sent then.
         """
-        document = batch.request(job, cluster.card)
-        return cls(batch.send(cluster.submitter, batch.signed(document, cluster.user)), cluster)
+        return cls(send(prepare(job, cluster), cluster), cluster)
 
     @classmethod
     def find(cls, cluster: Cluster, word: str) -> Run:
@@ -61,7 +61,8 @@ class Run:
 
         Raises
         ------
-            NotFoundError: none.
+        NotFoundError
+            none.
         """
         return cls(resolve(cluster, word), cluster)
 
@@ -143,7 +144,8 @@ class Run:
 
         Raises
         ------
-            JobFailedError: the job did not succeed.
+        JobFailedError
+            the job did not succeed.
         """
         job = self.wait()
         if job.code:
@@ -167,7 +169,8 @@ class Run:
 
         Raises
         ------
-            InputError: it still runs, or keeps no checkpoints.
+        InputError
+            it still runs, or keeps no checkpoints.
         """
         item = describe(self.cluster, [self.id])
         if not item:

@@ -74,6 +74,14 @@ def memory_mib(value: object) -> int:
     return mib
 
 
+def dollars(value: object) -> float:
+    """US dollars: `12`, `12.50`, `$12`."""
+    match = re.fullmatch(r"\$?(\d+(?:\.\d+)?)", str(value).strip())
+    if not match or isinstance(value, bool):
+        raise got(value, "an amount of US dollars, such as 12.50")
+    return float(match[1])
+
+
 def choice(*names: str) -> Callable[[object], str]:
     """A reader of one of some words."""
     words = [str(name) for name in names]

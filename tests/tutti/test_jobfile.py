@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tutti.cli import submit
 from tutti.errors import InputError
-from tutti.job import Job, JobFile
-from tutti.jobfile import check, load, overlay, read_job
+from tutti.job import Job
+from tutti.jobfile import JobFile, check, load, overlay, read_job
 
 KEYS = [field.alias or name for name, field in JobFile.model_fields.items()]
 
@@ -26,7 +26,7 @@ def problems(text: str) -> list[str]:
 
 
 def test_every_key_is_a_flag_and_every_flag_a_key() -> None:
-    flags = set(inspect.signature(submit._command).parameters) - {"context", "words"}
+    flags = set(inspect.signature(submit._command).parameters) - {"context", "source"}
     assert flags == set(KEYS) - {"command"}  # the command comes behind --
 
 

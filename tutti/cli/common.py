@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="answer in JSON")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="the job: its id, the start of it, or its name")]
+
+
+@dataclass
+class Call:
+    """What stands around a command: `--cluster`, and the program behind `--`."""
+
+    program: tuple[str, ...] = ()
+    cluster: str | None = None
 
 
 def new_app(help_text: str = "") -> typer.Typer:
@@ -25,8 +34,13 @@ def new_app(help_text: str = "") -> typer.Typer:
     )
 
 
+def call_of(context: typer.Context) -> Call:
+    """The call that a command belongs to."""
+    return context.find_object(Call) or Call()
+
+
 def cluster_of(context: typer.Context) -> Cluster:
     """The cluster that `--cluster`, TUTTI_CLUSTER or the home folder says."""
     from tutti.cluster import Cluster  # noqa: PLC0415  commands that need no cluster must not pay for it
 
-    return Cluster.current(os.environ, name=context.find_object(str))
+    return Cluster.current(os.environ, name=call_of(context).cluster)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from tutti.cli.common import Call, call_of
 from tutti.errors import Exit, TuttiError
 
 # name -> (module with `app`, what it does); the order is the help's.
@@ -20,8 +21,12 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "logs": ("logs", "what a job wrote, all nodes in time order"),
     "wait": ("wait", "wait until a job runs or has ended"),
     "cancel": ("cancel", "end jobs"),
+    "resubmit": ("resubmit", "submit a job again as it was"),
     "resume": ("resume", "go on with a job from its last checkpoint"),
     "checkpoints": ("checkpoints", "checkpoints of a job: list, verify, save, stop"),
+    "hosts": ("hosts", "which nodes run, and what on them"),
+    "queues": ("queues", "queues: what waits, runs, is blocked, could still start"),
+    "sweep": ("sweep", "many MPI jobs from one file: grids, lists, random points"),
     "cost": ("cost", "what runs have cost, by user, job or day"),
     "port": ("port", "turn a Slurm, PBS or awsbsub script into a job file"),
     "cluster": ("cluster", "the clusters that are known here"),
@@ -81,7 +86,7 @@ def root(
 
         typer.echo(f"tutti {installed('tutti')}")
         raise typer.Exit
-    context.obj = cluster or None
+    call_of(context).cluster = cluster or None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -98,7 +103,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        result = app(arguments, prog_name="tutti", standalone_mode=False)
+        words, program = _split(arguments)
+        result = app(words, prog_name="tutti", standalone_mode=False, obj=Call(program=program))
     except KeyboardInterrupt:
         print("tutti: interrupted; jobs that were submitted go on", file=sys.stderr)
         return Exit.INTERRUPTED
@@ -111,6 +117,14 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  the last place: words for what is known, a traceback for what is not
         return _unexpected(error)
     return result if isinstance(result, int) else Exit.DONE
+
+
+def _split(arguments: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """A program behind `--` is nobody's flags: it is taken off before anything reads them."""
+    if "--" not in arguments or arguments[:1] == ["--"]:
+        return arguments, ()
+    at = arguments.index("--")
+    return arguments[:at], tuple(arguments[at + 1 :])
 
 
 def _unexpected(error: Exception) -> int:

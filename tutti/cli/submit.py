@@ -3,52 +3,121 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, get_origin
 
 import typer
 
-from tutti.cli.common import cluster_of, new_app
+from tutti.cli.common import call_of, cluster_of, new_app
 from tutti.cli.screen import as_json, say
-from tutti.job import JobFile
-from tutti.jobfile import read_job
+from tutti.errors import InputError, Problem
+from tutti.jobfile import JobFile, Where, check, load, overlay
+
+if TYPE_CHECKING:
+    from tutti.estimate import Estimate
 
 app = new_app()
 
-HELP = """Run a program on the cluster: tutti submit [JOB.yaml] [FLAGS] -- PROGRAM ARGUMENTS...
+HELP = """Run a program on the cluster.
 
-Every flag is a key of the job file too (--ranks-per-node is ranks_per_node); a flag wins over
-the file. Nothing is sent where something is wrong; all problems are told at once.
+tutti submit [FLAGS] -- PROGRAM ARGUMENTS...
+
+tutti submit JOB.yaml [FLAGS] [-- PROGRAM ARGUMENTS...]
+
+tutti submit SCRIPT.sh [FLAGS], or - for a script on stdin; lines `#TUTTI --nodes 4` in its head are flags.
+
+Every flag is a key of the job file too (--ranks-per-node is ranks_per_node); flags win. Nothing is sent where
+something is wrong, and all problems are told at once.
 """
 
 
-def submit(context: typer.Context, words: list[str], flags: dict[str, Any]) -> int:
+def submit(context: typer.Context, source: str, flags: dict[str, Any]) -> int:
     """Read, check, send; with `wait` stay until the end and answer the job's exit code."""
-    from tutti import batch  # noqa: PLC0415  --help must not pay for it
-    from tutti.run import Run  # noqa: PLC0415  the same
+    from tutti.run import Run  # noqa: PLC0415  --help must not pay for it
+    from tutti.submission import prepare, send  # noqa: PLC0415  the same
 
-    file, argv = split(words)
-    if argv:
-        flags["command"] = argv
-    asked, where = read_job(file, flags)
+    if program := call_of(context).program:
+        flags["command"] = list(program)
+    asked, where = read(source, flags)
     cluster = cluster_of(context)
-    document = batch.request(asked.job(), cluster.card, where=where)
-    run = Run(batch.send(cluster.submitter, batch.signed(document, cluster.user)), cluster)
+    prepared = prepare(asked.job(), cluster, where=where)
+    if asked.dry_run or asked.max_cost is not None:
+        from tutti.estimate import estimate, refuse_above  # noqa: PLC0415  only where somebody asks
+        from tutti.prices import Prices  # noqa: PLC0415  the same
+
+        found = estimate(cluster, prepared.document, Prices(cluster, os.environ))
+        if asked.max_cost is not None:
+            refuse_above(found, asked.max_cost, where.get("max_cost", "max_cost"))
+        if asked.dry_run:
+            print(planned(prepared.document, found, as_data=asked.json_))
+            return 0
+    if prepared.wait_for:
+        say(f"waiting for the end of {', '.join(prepared.wait_for)}")
+    run = Run(send(prepared, cluster), cluster)
+    name = prepared.document["jobName"]
     if not asked.wait:
-        answer = {"id": run.id, "name": document["jobName"], "queue": document["jobQueue"].rpartition("/")[2]}
+        answer = {"id": run.id, "name": name, "queue": prepared.document["jobQueue"].rpartition("/")[2]}
         print(as_json(answer) if asked.json_ else run.id)
         return 0
     from tutti.cli.live import show  # noqa: PLC0415  only where somebody watches
 
-    say(f"submitted {run.id} ({document['jobName']})", "bold")
+    say(f"submitted {run.id} ({name})", "bold")
     return show(run, as_json=asked.json_)
 
 
-def split(words: list[str]) -> tuple[Path | None, list[str]]:
-    """`[JOB.yaml] ARGV...`: a first word that ends in .yaml or .yml is the job file."""
-    if words and words[0].endswith((".yaml", ".yml")):
-        return Path(words[0]), words[1:]
-    return None, words
+def read(source: str, flags: dict[str, Any]) -> tuple[JobFile, Where]:
+    """The job of a file, a script or stdin, with the flags laid over it.
+
+    Raises
+    ------
+    InputError
+        Every problem of all of them.
+    """
+    keys: dict[str, Any] = {}
+    where: dict[str, str] = {}
+    if source.endswith((".yaml", ".yml")):
+        keys, where = load(Path(source).read_text(encoding="utf-8"), source)
+    elif source == "-" or (source and Path(source).is_file()):
+        from tutti.script import read_script  # noqa: PLC0415  only for scripts
+
+        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+        keys, where = read_script(text, "stdin" if source == "-" else source)
+        if "command" in flags:
+            # what stands behind -- are the script's own arguments
+            keys["command"] = [*keys["command"], *flags.pop("command")]
+    elif source:
+        what = f"{source!r} is neither a job file (.yaml) nor a script that is here"
+        raise InputError(
+            [Problem(where="", what=what, remedy="A program stands behind --: tutti submit -- PROGRAM ...")]
+        )
+    merged, origins = overlay(keys, where, flags)
+    return check(merged, origins), origins
+
+
+def planned(document: Any, found: Estimate, *, as_data: bool) -> str:
+    """What would be sent, where to, and what it can cost."""
+    if as_data:
+        return as_json({"submit_job": document, "estimate": found.to_json()})
+    queue = found.queue
+    price = (
+        f"${found.price.usd_per_hour:.4f} a node and hour ({found.price.source}, {found.price.as_of})"
+        if found.price
+        else f"unknown: no price of {queue.instance_types[0]} in {queue.zone or 'this region'}"
+    )
+    return "\n".join(
+        [
+            as_json(document),
+            "",
+            f"queue    {queue.name}: at most {queue.max_vcpus // queue.vcpus} nodes of {queue.vcpus} vCPUs",
+            f"nodes    {found.nodes}",
+            f"longest  {found.timeout_s / 3600:.2f} h x {found.attempts} attempts",
+            f"price    {price}",
+            f"most     {'unknown' if found.usd is None else f'${found.usd:,.2f}'}",
+            "nothing was sent",
+        ]
+    )
 
 
 def _options() -> list[inspect.Parameter]:
@@ -59,37 +128,34 @@ def _options() -> list[inspect.Parameter]:
             continue
         key = field.alias or name
         flag = f"--{key.replace('_', '-')}"
+        kind: Any = str | None
+        metavar: str | None = "TEXT"
         if field.annotation is bool:
-            kind: Any = bool | None
-            option = typer.Option(
-                f"{flag}/--no-{flag[2:]}" if field.default else flag, help=field.description, show_default=False
-            )
-        elif get_origin(field.annotation) in (tuple, dict):
-            pair = get_origin(field.annotation) is dict
+            kind, metavar = bool | None, None
+            flag = f"{flag}/--no-{flag[2:]}" if field.default else flag
+        elif get_origin(field.annotation) is tuple:
             kind = list[str] | None
-            option = typer.Option(flag, help=field.description, metavar="K=V" if pair else "TEXT", show_default=False)
-        else:
-            kind = str | None
-            option = typer.Option(flag, help=field.description, metavar="TEXT", show_default=False)
-        parameter = inspect.Parameter(
-            key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
+        elif get_origin(field.annotation) is dict:
+            kind, metavar = list[str] | None, "K=V"
+        option = typer.Option(flag, help=field.description, metavar=metavar, show_default=False)
+        made.append(
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
         )
-        made.append(parameter)
     return made
 
 
-def _command(context: typer.Context, words: list[str] | None = None, **flags: Any) -> int:
-    return submit(context, list(words or []), {k: v for k, v in flags.items() if v is not None and v != []})
+def _command(context: typer.Context, source: str = "", **flags: Any) -> int:
+    return submit(context, source, {k: v for k, v in flags.items() if v is not None and v != []})
 
 
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
-_WORDS = Annotated[list[str] | None, typer.Argument(metavar="[JOB.yaml] -- ARGV...", show_default=False)]
+_SOURCE = Annotated[str, typer.Argument(metavar="[JOB.yaml | SCRIPT | -]", show_default=False)]
 _command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # typer reads options from a signature
     [
         inspect.Parameter("context", _POSITIONAL, annotation=typer.Context),
-        inspect.Parameter("words", _POSITIONAL, default=None, annotation=_WORDS),
+        inspect.Parameter("source", _POSITIONAL, default="", annotation=_SOURCE),
         *_options(),
     ]
 )
 _command.__annotations__ = {}
-app.command(help=HELP, context_settings={"allow_interspersed_args": True})(_command)
+app.command(help=HELP)(_command)

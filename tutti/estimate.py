@@ -1,0 +1,85 @@
+"""What a submission would do: the call, where it goes, how full that is, and the most it can cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tutti.core.bill import Price, most
+from tutti.errors import InputError, Problem
+from tutti.prices import Prices
+from workload.contract import Card, CardDefinition, CardQueue
+
+if TYPE_CHECKING:
+    from tutti.cluster import Cluster
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The most that a submission can take. `usd` is None where the price is not known."""
+
+    queue: CardQueue
+    nodes: int
+    attempts: int
+    timeout_s: int
+    price: Price | None
+    usd: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "queue": self.queue.name,
+            "nodes": self.nodes,
+            "attempts": self.attempts,
+            "timeout_s": self.timeout_s,
+            "usd_per_node_hour": self.price.usd_per_hour if self.price else None,
+            "price_of": self.price.as_of if self.price else None,
+            "most_usd": self.usd,
+        }
+
+
+def estimate(cluster: Cluster, document: Mapping[str, Any], prices: Prices) -> Estimate:
+    """Of a SubmitJob request made by `tutti.batch.request`."""
+    card = cluster.card
+    queue = _queue(card, document["jobQueue"])
+    definition = _definition(card, document["jobDefinition"])
+    gang = document.get("nodeOverrides", {})
+    nodes = gang.get("numNodes") or document.get("arrayProperties", {}).get("size") or 1
+    attempts = document.get("retryStrategy", {}).get("attempts", definition.attempts)
+    timeout_s = document.get("timeout", {}).get("attemptDurationSeconds", definition.timeout_s)
+    known = prices.hourly(_only(queue), capacity=queue.capacity, zone=queue.zone)
+    usd = most(nodes=nodes, timeout_s=timeout_s, attempts=attempts, price=known)
+    return Estimate(queue=queue, nodes=nodes, attempts=attempts, timeout_s=timeout_s, price=known, usd=usd)
+
+
+def refuse_above(found: Estimate, limit: float, where: str = "max_cost") -> None:
+    """Refuse what may cost more than the user allows.
+
+    Raises
+    ------
+    InputError
+        it may, or nobody knows.
+    """
+    kind = " or ".join(found.queue.instance_types)
+    if found.usd is None:
+        what = f"the price of {kind} is not known, so nothing can be promised"
+        raise InputError([Problem(where=where, what=what, remedy="Leave it out, or allow pricing:GetProducts")])
+    if found.usd > limit:
+        what = (
+            f"may cost ${found.usd:,.2f} ({found.nodes} nodes x {found.timeout_s / 3600:.2f} h "
+            f"x {found.attempts} attempts); allowed are ${limit:,.2f}"
+        )
+        raise InputError([Problem(where=where, what=what, remedy="Fewer nodes, a shorter timeout or fewer retries")])
+
+
+def _only(queue: CardQueue) -> str:
+    """The instance type of a queue; empty where it has several: nobody knows which one it will be."""
+    return queue.instance_types[0] if len(queue.instance_types) == 1 else ""
+
+
+def _queue(card: Card, arn: str) -> CardQueue:
+    return next(q for q in card.queues if arn in {q.arn, q.name})
+
+
+def _definition(card: Card, arn: str) -> CardDefinition:
+    return next(d for d in card.definitions if arn in {d.arn, d.name})
