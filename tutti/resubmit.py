@@ -37,10 +37,7 @@ def resumption(item: Mapping[str, Any], *, nodes: int | None = None) -> dict[str
     if CHECKPOINT not in environment_of(item):
         what = "was submitted without --checkpoint: there is nothing to go on from"
         problems.append(Problem(where=job_id, what=what, remedy="Submit it again"))
-    if nodes is not None and "nodeProperties" not in item:
-        problems.append(Problem(where="--nodes", what=f"{job_id} is no multi-node job"))
-    if nodes is not None and nodes not in Limits.NODES:
-        problems.append(Problem(where="--nodes", what=f"got {nodes}; allowed: a whole number from 1 to 1,000"))
+    problems += _wrong_nodes(item, nodes)
     if problems:
         raise InputError(problems)
     document = again(item, nodes=nodes)
@@ -48,7 +45,15 @@ def resumption(item: Mapping[str, Any], *, nodes: int | None = None) -> dict[str
 
 
 def again(item: Mapping[str, Any], *, nodes: int | None = None) -> dict[str, Any]:
-    """The request that submits a described job once more."""
+    """The request that submits a described job once more.
+
+    Raises
+    ------
+    InputError
+        It cannot have so many nodes.
+    """
+    if problems := _wrong_nodes(item, nodes):
+        raise InputError(problems)
     document: dict[str, Any] = {
         "jobName": item["jobName"],
         "jobQueue": item["jobQueue"],
@@ -74,6 +79,16 @@ def again(item: Mapping[str, Any], *, nodes: int | None = None) -> dict[str, Any
         overrides["instanceType"] = container["instanceType"]
     properties = [{"targetNodes": OPEN_RANGE, "containerOverrides": overrides}]
     return {**document, "nodeOverrides": {"numNodes": nodes or gang["numNodes"], "nodePropertyOverrides": properties}}
+
+
+def _wrong_nodes(item: Mapping[str, Any], nodes: int | None) -> list[Problem]:
+    if nodes is None:
+        return []
+    if not item.get("nodeProperties"):
+        return [Problem(where="--nodes", what=f"{item['jobId']} is no multi-node job")]
+    if nodes not in Limits.NODES:
+        return [Problem(where="--nodes", what=f"got {nodes}; allowed: a whole number from 1 to 1,000")]
+    return []
 
 
 def container_of(item: Mapping[str, Any]) -> Mapping[str, Any]:

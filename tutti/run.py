@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,8 @@ from tutti.aws import ExpiredError, told
 from tutti.errors import TuttiError
 from tutti.jobs import Details, Node
 from tutti.listing import describe, describe_one, nodes_of, resolve
-from tutti.logs import Follower, LogLine, read_all, streams_of
-from tutti.resubmit import resumption
+from tutti.logs import Follower, LogLine, read_all, streams_of, tail
+from tutti.resubmit import again, resumption
 from tutti.submission import prepare, send
 
 if TYPE_CHECKING:
@@ -79,6 +79,12 @@ class Run:
         """All lines written so far, in time order, of all nodes or some."""
         known = [n for n in self.nodes() if not nodes or n.index in nodes]
         return read_all(self.cluster.logs, self.cluster.card.log_group, streams_of(known), since_ms=since_ms)
+
+    @told
+    def tail(self, count: int, *, nodes: Sequence[int] = (), since_ms: int = 0) -> list[LogLine]:
+        """The last lines written so far; only the end of each stream is read."""
+        known = [n for n in self.nodes() if not nodes or n.index in nodes]
+        return tail(self.cluster.logs, self.cluster.card.log_group, streams_of(known), count, since_ms=since_ms)
 
     def follow(
         self,
@@ -172,9 +178,17 @@ class Run:
         InputError
             it still runs, or keeps no checkpoints.
         """
-        item = describe(self.cluster, [self.id])
-        if not item:
-            self.details()
-        document: dict[str, Any] = resumption(item[0], nodes=nodes)
+        return self._again(lambda item: resumption(item, nodes=nodes))
+
+    @told
+    def resubmit(self, *, nodes: int | None = None) -> Run:
+        """Submit the job again as it was, perhaps with another number of nodes."""
+        return self._again(lambda item: again(item, nodes=nodes))
+
+    def _again(self, made: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Run:
+        items = describe(self.cluster, [self.id])
+        if not items:
+            self.details()  # raises, and names the nearest ids
+        document = batch.signed(made(items[0]), self.cluster.user)
         batch.check_size(document)
         return Run(batch.send(self.cluster.submitter, document), self.cluster)

@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import json as jsonlib
+import re
 import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tutti.cli.common import JobId, Json, cluster_of, new_app
 from tutti.cli.screen import say
+from tutti.values import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tutti.logs import LogLine
+    from tutti.run import Run
 
 app = new_app()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which lines are shown."""
+
+    ranks: frozenset[int]
+    attempt: int | None
+    pattern: re.Pattern[str] | None
+
+    def __call__(self, line: LogLine) -> bool:
+        return (
+            (not self.ranks or line.line.rank in self.ranks)
+            and (self.attempt is None or line.attempt == self.attempt)
+            and (self.pattern is None or self.pattern.search(line.line.text) is not None)
+        )
+
+    @property
+    def everything(self) -> bool:
+        return not self.ranks and self.attempt is None and self.pattern is None
 
 
 @app.command(help="What a job wrote: all nodes merged in time order, each line with its node and rank.")
@@ -24,44 +50,90 @@ def logs(
     context: typer.Context,
     *,
     job: JobId,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="go on until the job ends, through its retries")
-    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on to the job's end, through retries")] = False,
     node: Annotated[list[int] | None, typer.Option("--node", help="only this node; may be given again")] = None,
-    events: Annotated[bool, typer.Option("--events", help="the runtime's events as they stand in the log")] = False,
+    rank: Annotated[list[int] | None, typer.Option("--rank", help="only this rank; may be given again")] = None,
+    grep: Annotated[str, typer.Option("--grep", "-g", help="only lines that match this expression")] = "",
+    since: Annotated[str, typer.Option("--since", help="only what was written in the last 10m, 2h ...")] = "",
+    head: Annotated[int, typer.Option("--head", min=1, help="the first so many lines", show_default=False)] = 0,
+    tail: Annotated[int, typer.Option("--tail", "-n", min=1, help="the last so many", show_default=False)] = 0,
+    attempt: Annotated[int, typer.Option("--attempt", min=1, help="only this attempt", show_default=False)] = 0,
+    events: Annotated[bool, typer.Option("--events", help="events as they stand in the log")] = False,
     json: Json = False,
 ) -> None:
-    from tutti.cli.live import rendered, state_line  # noqa: PLC0415  --help must not pay for it
-    from tutti.run import Run, StateChange  # noqa: PLC0415  the same
+    from tutti.cli.live import rendered  # noqa: PLC0415  --help must not pay for it
+    from tutti.run import Run  # noqa: PLC0415  the same
 
+    pattern = compiled(grep)
+    since_ms = int((time.time() - seconds(since)) * 1000) if since else 0
     run = Run.find(cluster_of(context), job)
-    details = run.details()
-    count = details.nodes or details.array or 1
-    if wrong := [n for n in node or [] if not 0 <= n < count]:
-        raise typer.BadParameter(f"got {wrong[0]}; this job has nodes 0 to {count - 1}", param_hint="--node")
-
-    def lines() -> Iterator[LogLine]:
-        if not follow:
-            yield from run.logs(nodes=node or [])
-            return
-        for item in run.follow(
-            nodes=node or [], on_expired=lambda words: say(f"tutti: {words}. Waiting ...", "yellow")
-        ):
-            if isinstance(item, StateChange):
-                say(state_line(item))
-            else:
-                yield item
-
+    nodes = checked_nodes(run, node or [])
+    wanted = Wanted(ranks=frozenset(rank or []), attempt=attempt or None, pattern=pattern)
+    found: Iterable[LogLine]
+    if follow:
+        found = filter(wanted, followed(run, nodes, since_ms))
+    elif tail and wanted.everything:
+        found = run.tail(tail, nodes=nodes, since_ms=since_ms)
+    else:
+        found = filter(wanted, run.logs(nodes=nodes, since_ms=since_ms))
+        found = deque(found, maxlen=tail) if tail else found
     out = sys.stdout
-    for line in lines():
-        text = _json_line(line) if json else rendered(line, events=events, out=out)
+    for line in islice(found, head) if head else found:
+        text = json_line(line) if json else rendered(line, events=events, out=out)
         if text is not None:
             out.write(text + "\n")
             if follow:
                 out.flush()
 
 
-def _json_line(line: LogLine) -> str:
+def followed(run: Run, nodes: list[int], since_ms: int) -> Iterator[LogLine]:
+    """Lines as they come; states are told on stderr."""
+    from tutti.cli.live import state_line  # noqa: PLC0415  --help must not pay for it
+    from tutti.run import StateChange  # noqa: PLC0415  the same
+
+    for item in run.follow(
+        nodes=nodes, since_ms=since_ms, on_expired=lambda words: say(f"tutti: {words}. Waiting ...")
+    ):
+        if isinstance(item, StateChange):
+            say(state_line(item))
+        else:
+            yield item
+
+
+def checked_nodes(run: Run, nodes: list[int]) -> list[int]:
+    """Node indices that the job has.
+
+    Raises
+    ------
+    typer.BadParameter
+        One that it has not.
+    """
+    if nodes:
+        details = run.details()
+        count = details.nodes or details.array or 1
+        if wrong := [n for n in nodes if not 0 <= n < count]:
+            raise typer.BadParameter(f"got {wrong[0]}; this job has nodes 0 to {count - 1}", param_hint="--node")
+    return nodes
+
+
+def compiled(pattern: str) -> re.Pattern[str] | None:
+    """A regular expression, or none."""
+    try:
+        return re.compile(pattern) if pattern else None
+    except re.error as error:
+        raise typer.BadParameter(f"got {pattern!r}: {error}", param_hint="--grep") from error
+
+
+def seconds(text: str) -> int:
+    """A time such as 10m."""
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from error
+
+
+def json_line(line: LogLine) -> str:
+    """A line as one JSON object."""
     node = line.node if line.line.node is None else line.line.node
     fields = {
         "at_ms": line.at_ms,

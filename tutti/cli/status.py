@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from tutti.cli.common import Json, cluster_of, new_app
+from tutti.cli.logs import seconds
 from tutti.cli.screen import ago, as_json, table
 from tutti.jobs import STATES, Details, Node, Summary
-from tutti.values import duration, in_words
+from tutti.values import in_words
 
 app = new_app()
 NODES_SHOWN = 64
@@ -41,7 +42,7 @@ def status(
     for name in queue or []:
         if name not in known:
             raise typer.BadParameter(f"no queue {name!r}; allowed: {', '.join(sorted(known))}", param_hint="--queue")
-    after = time.time() - _seconds(since) if since else 0.0
+    after = time.time() - seconds(since) if since else 0.0
     jobs = list_jobs(cluster, queues=queue or [], states=states, since=after)
     print(as_json([asdict(j) for j in jobs]) if json else many(jobs, limit))
 
@@ -114,10 +115,3 @@ def _code(state: str, code: int | None) -> str:
 
 def _when(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def _seconds(text: str) -> int:
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--since") from error
