@@ -163,6 +163,7 @@ class Tag(StrEnum):
     )
     JOB = "tutti:job"  # the job's name as the user gave it
     RESUMES = "tutti:resumes"  # the job that this one goes on with
+    SWEEP = "tutti:sweep"  # the sweep that it is a point of
 
 
 class PoolKind(StrEnum):
