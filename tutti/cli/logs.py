@@ -55,9 +55,15 @@ def logs(
     rank: Annotated[list[int] | None, typer.Option("--rank", help="only this rank; may be given again")] = None,
     grep: Annotated[str, typer.Option("--grep", "-g", help="only lines that match this expression")] = "",
     since: Annotated[str, typer.Option("--since", help="only what was written in the last 10m, 2h ...")] = "",
-    head: Annotated[int, typer.Option("--head", min=1, help="the first so many lines", show_default=False)] = 0,
-    tail: Annotated[int, typer.Option("--tail", "-n", min=1, help="the last so many", show_default=False)] = 0,
-    attempt: Annotated[int, typer.Option("--attempt", min=1, help="only this attempt", show_default=False)] = 0,
+    head: Annotated[
+        int | None, typer.Option("--head", min=1, help="the first so many lines", show_default=False)
+    ] = None,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", min=1, help="the last so many", show_default=False)
+    ] = None,
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=1, help="only this attempt", show_default=False)
+    ] = None,
     events: Annotated[bool, typer.Option("--events", help="events as they stand in the log")] = False,
     json: Json = False,
 ) -> None:
@@ -68,7 +74,7 @@ def logs(
     since_ms = int((time.time() - seconds(since)) * 1000) if since else 0
     run = Run.find(cluster_of(context), job)
     nodes = checked_nodes(run, node or [])
-    wanted = Wanted(ranks=frozenset(rank or []), attempt=attempt or None, pattern=pattern)
+    wanted = Wanted(ranks=frozenset(rank or []), attempt=attempt, pattern=pattern)
     found: Iterable[LogLine]
     if follow:
         found = filter(wanted, followed(run, nodes, since_ms))
