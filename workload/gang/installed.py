@@ -34,7 +34,7 @@ VERSION_TIMEOUT_S: Final = 20.0
 # What each says to --version. MVAPICH's launcher is MPICH's Hydra.
 SIGNATURES: Final = (
     (Mpi.INTEL, re.compile(r"Intel\(R\) MPI Library.*?Version\s+(\d[\w.]*)", re.DOTALL)),
-    (Mpi.OPENMPI, re.compile(r"\(Open MPI\)\s+(\d[\w.]*)")),
+    (Mpi.OPENMPI, re.compile(r"\((?:Open MPI|OpenRTE)\)\s+(\d[\w.]*)")),
     (Mpi.MPICH, re.compile(r"HYDRA build details:.*?Version:\s+(\d[\w.]*)", re.DOTALL)),
 )
 # libmpi.so.40 is Open MPI's; MPICH and Intel MPI share the soname of the MPICH ABI; the standard ABI fits every MPI.
@@ -62,11 +62,14 @@ class Installation:
         return int(self.version.partition(".")[0])
 
     @property
+    def prefix(self) -> Path:
+        return Path(self.mpiexec).parent.parent
+
+    @property
     def library(self) -> Path | None:
         """The MPI library beside the launcher; None where it lies where the loader looks anyhow."""
-        prefix = Path(self.mpiexec).parent.parent
         name = "libmpi.so.40" if self.mpi is Mpi.OPENMPI else "libmpi.so.12"
-        return next((p for p in (prefix / "lib" / name, prefix / "lib64" / name) if p.exists()), None)
+        return next((p for p in (self.prefix / "lib" / name, self.prefix / "lib64" / name) if p.exists()), None)
 
     def __str__(self) -> str:
         return f"{self.mpi} {self.version}"

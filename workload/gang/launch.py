@@ -42,6 +42,7 @@ class Launch:
     layout: Layout
     argv: tuple[str, ...]  # the program
     address: str  # main's
+    interface: str = ""  # of main's, by name
     agent: str
     shim: str
 
@@ -84,7 +85,8 @@ def _intel(launch: Launch) -> list[str]:
     return [
         *("-bootstrap", "ssh", "-bootstrap-exec", launch.agent),
         "-genvnone",
-        *("-localhost", launch.address),
+        # Measured: Intel's proxies are told main's host name whatever -localhost says, and its address with -iface.
+        *(("-iface", launch.interface) if launch.interface else ()),
         *("-hosts", ",".join(h.address for h in launch.hosts)),
         *("-ppn", str(launch.layout.ranks_per_node)),
         *("-wdir", "/"),
@@ -97,7 +99,7 @@ def _openmpi5(launch: Launch) -> list[str]:
         "plm_ssh_agent": launch.agent,
         "plm_ssh_no_tree_spawn": "1",
         # By network: the names of interfaces differ, and `ecs-eth0` has the same address on every host (traps 4).
-        "prte_if_include": networks(launch.hosts),
+        "prte_if_include": networks(launch.hosts, loopback=False),
         "prte_keep_fqdn_hostnames": "1",
         **{f"oob_tcp_{k}": v for k, v in _KEEPALIVE.items()},
     }
@@ -112,7 +114,7 @@ def _openmpi4(launch: Launch) -> list[str]:
     parameters = {
         "plm_rsh_agent": launch.agent,
         "plm_rsh_no_tree_spawn": "1",
-        "oob_tcp_if_include": networks(launch.hosts),
+        "oob_tcp_if_include": networks(launch.hosts, loopback=False),
         "orte_keep_fqdn_hostnames": "1",
         **{f"oob_tcp_{k}": v for k, v in _KEEPALIVE.items()},
     }
@@ -133,6 +135,7 @@ _KEEPALIVE: Final = {
 def _openmpi_places(launch: Launch) -> list[str]:
     each = launch.layout.ranks_per_node
     return [
+        *_pairs("--mca", {"btl_tcp_if_include": networks(launch.hosts)}),
         *("--host", ",".join(f"{h.address}:{each}" for h in launch.hosts)),
         *("--map-by", f"ppr:{each}:node"),
         *("--bind-to", "none"),
@@ -141,13 +144,14 @@ def _openmpi_places(launch: Launch) -> list[str]:
     ]
 
 
-def networks(hosts: Sequence[Host]) -> str:
+def networks(hosts: Sequence[Host], *, loopback: bool = True) -> str:
     """The networks of all nodes, each once: a pool may lie in more than one subnet.
 
-    None where the nodes share a host's loopback: Open MPI's daemons refuse that one, and then choose another of the
-    host's interfaces (openpmix/prrte pull request 1436).
+    Without `loopback` none where the nodes share a host's: Open MPI's daemons refuse that one when told to use it, and
+    find another interface of the host when not (openpmix/prrte pull request 1436).
     """
-    return ",".join(dict.fromkeys(h.network for h in hosts if h.network and not h.network.startswith(LOOPBACK)))
+    found = dict.fromkeys(h.network for h in hosts if h.network)
+    return ",".join(n for n in found if loopback or not n.startswith(LOOPBACK))
 
 
 def daemon_environment(
@@ -179,16 +183,10 @@ def daemon_environment(
 
 
 def _interface(installation: Installation, node: Node) -> dict[str, str]:
-    name, network = node.interface.name, node.interface.network
-    if installation.mpi is Mpi.OPENMPI:
-        chosen = {"OMPI_MCA_btl_tcp_if_include": network}
-    else:
-        chosen = {
-            "MPIR_CVAR_CH3_INTERFACE_HOSTNAME": node.address,
-            "MPICH_INTERFACE_HOSTNAME": node.address,
-        }
-    chosen["FI_TCP_IFACE"] = name
-    chosen["FI_SOCKETS_IFACE"] = name
+    name = node.interface.name
+    chosen = {"FI_TCP_IFACE": name, "FI_SOCKETS_IFACE": name}
+    if installation.mpi is not Mpi.OPENMPI:  # which is told networks on its command line
+        chosen |= {"MPIR_CVAR_CH3_INTERFACE_HOSTNAME": node.address, "MPICH_INTERFACE_HOSTNAME": node.address}
     if node.efa:
         return chosen | {"FI_PROVIDER": "efa"}
     return chosen | {"UCX_NET_DEVICES": name}
@@ -205,7 +203,12 @@ def _tuning(installation: Installation, node: Node) -> dict[str, str]:
         if not node.bind:
             chosen["OMPI_MCA_mpi_yield_when_idle"] = "1"
     elif installation.mpi is Mpi.INTEL:
-        chosen["I_MPI_PIN"] = "0"  # the shim binds
+        chosen |= {
+            "I_MPI_PIN": "0",  # the shim binds
+            "I_MPI_HYDRA_BRANCH_COUNT": "0",  # flat: a tree of more than 16 nodes would call the agent on children
+            "I_MPI_ROOT": str(installation.prefix),
+            "FI_PROVIDER_PATH": f"{installation.prefix}/lib:{installation.prefix}/opt/mpi/libfabric/lib/prov",
+        }
         if not node.bind:
             chosen["I_MPI_THREAD_YIELD"] = "2"
     elif not node.bind:

@@ -62,7 +62,7 @@ def local_checks(node: Node, settings: Settings) -> tuple[list[str], dict[str, s
         "CPU model": _cpu_model(),
         "physical cores": str(len(node.cores)),
         "NUMA nodes": str(len(list(Path("/sys/devices/system/node").glob("node[0-9]*")))),
-        "/dev/shm": f"{_size_mib(SHM)} MiB",
+        "shared memory": f"{_size_mib(SHM)} MiB",
         "stack limit": _limit(stack),
         "memlock limit": _limit(memlock),
         "nofile limit": _limit(nofile),

@@ -273,9 +273,10 @@ class Ranks:
     def _ended(self, one: _Local, shim: int, code: int, *, reported: bool = True) -> None:
         if one.record is None or one.record.ended is not None or one.shim != shim:
             return
+        now = time.time()  # before what takes time: the first rank to fail gives the job its code
         self._drain(one)
         words = b"\n".join(one.last).decode("utf-8", "replace")[-LAST_WORDS_CHARACTERS:]
-        one.record = replace(one.record, ended=time.time(), code=code, reported=reported, last_words=words)
+        one.record = replace(one.record, ended=now, code=code, reported=reported, last_words=words)
         self._on_record(one.record)
 
     def _watch(self, one: _Local, pid: int, gone: Callable[[], object]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
+
+AT_ONCE_S: Final = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,13 @@ def first_failure(records: Iterable[RankRecord]) -> RankRecord | None:
     """The record that gives the job its code: the first rank in time that ended other than with 0 (DESIGN 4.7).
 
     Ranks that vanished with their shims count only where no other failed: mpiexec ends the rest when one has failed.
+    Of ends as good as at once, one by a signal counts: measured, the peers of a crashed rank see its connection closed,
+    and exit with their MPI's own code, within a millisecond of the crash.
     """
-    failed = [r for r in records if r.ended is not None and r.code]
-    return min(failed, key=lambda r: (not r.reported, r.ended, r.rank), default=None)
+    failed = [(r.ended, r) for r in records if r.ended is not None and r.code]
+    reported = [f for f in failed if f[1].reported] or failed
+    if not reported:
+        return None
+    first = min(ended for ended, _ in reported)
+    at_once = [f for f in reported if f[0] - first <= AT_ONCE_S]
+    return min(at_once, key=lambda f: (not f[1].signal, f[0], f[1].rank))[1]

@@ -40,4 +40,6 @@ esac
 )
 code=$?
 echo "end $who $code $$" >"$folder/report"
+# mpiexec must see a signal where there was one: it ends the other ranks for that, and may wait for ever otherwise.
+[ "$code" -le 128 ] || kill -$((code - 128)) $$ 2>/dev/null
 exit "$code"

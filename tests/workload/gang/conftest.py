@@ -40,6 +40,18 @@ LAUNCHERS = {
     "intel": ROOT / ".mpi/intel/bin/mpiexec.hydra",
     "openmpi4": ROOT / ".mpi/openmpi4/bin/mpirun",
 }
+# What an image with such an MPI has in its environment: its libraries lie where no loader looks.
+DEBIAN = ROOT / ".mpi/openmpi4/root/usr"
+ENVIRONMENTS: dict[str, dict[str, str]] = {
+    "intel": {"LD_LIBRARY_PATH": str(ROOT / ".mpi/intel/lib"), "I_MPI_ROOT": str(ROOT / ".mpi/intel")},
+    "openmpi4": {
+        "LD_LIBRARY_PATH": f"{DEBIAN}/lib/x86_64-linux-gnu:{DEBIAN}/lib/x86_64-linux-gnu/openmpi/lib",
+        "OPAL_PREFIX": str(DEBIAN),
+        # Unpacked and not installed: it lacks what Debian's maintainer scripts link.
+        "PMIX_MCA_pcompress_base_silence_warning": "1",
+        "OMPI_MCA_mca_base_component_show_load_errors": "0",
+    },
+}
 IN_CI = os.environ.get("CI") == "true"
 # `make test-mpi` installs these and names them; the others belong to `make test`.
 WANTED = set(os.environ.get("TUTTI_TEST_MPIS", "mpich openmpi").split())
@@ -86,7 +98,12 @@ class MiniNode:
             on_output=lambda: None,
         )
         self.environment = {
-            **daemon_environment(node, gang.layout, gang.installation, {**gang.environ, "X_NODE": str(node.index)}),
+            **daemon_environment(
+                node,
+                gang.layout,
+                gang.installation,
+                {**gang.environ, "TMPDIR": str(node.scratch), "X_NODE": str(node.index)},
+            ),
             **self.ranks.environment,
         }
 
@@ -146,6 +163,7 @@ class MiniGang:
             layout=self.layout,
             argv=tuple(argv),
             address=self.nodes[0].node.address,
+            interface=self.nodes[0].node.interface.name,
             agent=self.agents.agent,
             shim=self.nodes[0].ranks.shim,
         )
@@ -218,7 +236,7 @@ def make_node(folder: Path, index: int, count: int, **changes: Any) -> Node:
         efa=False,
         shared_host=True,
         shared=None,
-        scratch=folder / "scratch",
+        scratch=folder / f"scratch-{index}",
         silence_s=5.0,
     )
     return replace(node, **changes)
@@ -273,7 +291,12 @@ def gang_of(
 
     def make(nodes: int = 2, each: int = 1, environ: Mapping[str, str] | None = None, **node: Any) -> MiniGang:
         installation = installation_of(mpi_name)
-        clean = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **(environ or {})}
+        clean = {
+            **ENVIRONMENTS.get(mpi_name, {}),
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            **(environ or {}),
+        }
         gang = MiniGang(installation, short_path, nodes=nodes, each=each, environ=clean, **node)
         made.append(gang)
         return gang
@@ -291,7 +314,7 @@ def compiled(mpi_name: str, installation_of: Callable[[str], Installation], tmp_
         source = tmp_path / "program.c"
         source.write_text(text, encoding="utf-8")
         mpicc = Path(installation_of(mpi_name).mpiexec).parent / "mpicc"
-        environ = {**os.environ, **compiler(tmp_path)}
+        environ = {**os.environ, **ENVIRONMENTS.get(mpi_name, {}), **compiler(tmp_path)}
         subprocess.run([str(mpicc), "-o", str(tmp_path / "program"), str(source)], check=True, env=environ)
         return str(tmp_path / "program")
 
