@@ -31,7 +31,6 @@ from workload.gang.records import RankRecord
 SHIM: Final = Path(__file__).with_name("shim.sh")
 READ_BYTES: Final = 64 * 1024
 DRAIN_S: Final = 0.05  # between looks at lines that wait for the limiter
-SHIM_S: Final = 1.0  # for the shim's word, once its program has gone
 ORPHAN_S: Final = 2.0  # for a program whose shim mpiexec has ended, until it is ended too
 STACKS_S: Final = 2.0  # for the ranks to write their stacks
 LAST_WORDS_CHARACTERS: Final = 500
@@ -46,7 +45,8 @@ class _Local:
     fds: dict[int, Lines]
     record: RankRecord | None = None
     shim: int = 0
-    watched: list[int] = field(default_factory=list)  # pidfds
+    alive: set[int] = field(default_factory=set)  # of its program and its shim
+    watched: list[int] = field(default_factory=list)  # their pidfds
     last: deque[bytes] = field(default_factory=lambda: deque(maxlen=5))
 
 
@@ -266,8 +266,9 @@ class Ranks:
 
     def _started(self, one: _Local, record: RankRecord, shim: int) -> None:
         one.record, one.shim = record, shim
-        self._watch(one, record.pid, lambda: self._loop.after(SHIM_S, lambda: self._vanished(one, record)))
-        self._watch(one, shim, lambda: self._loop.after(ORPHAN_S, lambda: self._orphan(one, record)))
+        one.alive = {record.pid, shim}
+        self._watch(one, record, record.pid)
+        self._watch(one, record, shim)
         self._on_record(record)
 
     def _ended(self, one: _Local, shim: int, code: int, *, reported: bool = True) -> None:
@@ -279,11 +280,11 @@ class Ranks:
         one.record = replace(one.record, ended=now, code=code, reported=reported, last_words=words)
         self._on_record(one.record)
 
-    def _watch(self, one: _Local, pid: int, gone: Callable[[], object]) -> None:
+    def _watch(self, one: _Local, record: RankRecord, pid: int) -> None:
         try:
             fd = os.pidfd_open(pid)
         except OSError:
-            gone()
+            self._gone(one, record, pid)
             return
         one.watched.append(fd)
 
@@ -291,17 +292,24 @@ class Ranks:
             self._loop.remove(fd)
             one.watched.remove(fd)
             os.close(fd)
-            gone()
+            self._gone(one, record, pid)
 
         self._loop.add(fd, ended)
 
+    def _gone(self, one: _Local, record: RankRecord, pid: int) -> None:
+        """The kernel says that the program or its shim has gone."""
+        if self._closed or one.record is not record:
+            return
+        one.alive.discard(pid)
+        if not one.alive:
+            self._loop.after(0.0, lambda: self._vanished(one, record))  # after what the shim said last
+        elif pid == one.shim:
+            self._loop.after(ORPHAN_S, lambda: self._orphan(one, record))
+
     def _vanished(self, one: _Local, record: RankRecord) -> None:
-        """The program has gone and its shim has said nothing: somebody has ended both."""
         if not self._closed and one.record is record:
-            if Path(f"/proc/{one.shim}").exists() and _name(one.shim) in SHELLS and not _dead(one.shim):
-                self._loop.after(SHIM_S, lambda: self._vanished(one, record))  # stopped or starved, not gone
-            else:
-                self._ended(one, one.shim, 128 + signal.SIGKILL, reported=False)
+            self._hear()
+            self._ended(one, one.shim, 128 + signal.SIGKILL, reported=False)
 
     def _orphan(self, one: _Local, record: RankRecord) -> None:
         """The shim has gone without a word: mpiexec wants this rank to end."""
@@ -321,10 +329,3 @@ def _name(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
     return ""
-
-
-def _dead(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rpartition(")")[2].split()[0] in {"Z", "X"}
-    return True

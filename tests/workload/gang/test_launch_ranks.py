@@ -110,6 +110,7 @@ def test_exit_without_abort_is_recorded_at_once_with_its_code(gang_of: Gangs, co
     assert record is not None
     assert (record.rank, record.code, record.signal, record.reported) == (1, 7, 0, True)
     assert record.last_words == "rank 1: 7"
+    assert record.ended is not None
     assert 0 <= record.ended - record.started < 10
 
 
