@@ -63,6 +63,14 @@ class Variable(StrEnum):
     LINE = "TUTTI_LINE"
 
 
+class PlaceVariable(StrEnum):
+    """Variables of others that the job definition sets: nothing else tells a program, as IMDS is blocked."""
+
+    REGION = "AWS_REGION"
+    DEFAULT_REGION = "AWS_DEFAULT_REGION"  # boto3 reads this one
+    TMPDIR = "TMPDIR"
+
+
 SECRET_PREFIX: Final = "TUTTI_SECRET"  # noqa: S105  no variable that starts so reaches a rank
 
 
@@ -216,6 +224,21 @@ class Progress:
     total: int | None = None
     rate: float | None = None  # units a second
     unit: str = "steps"
+
+
+class Metric(StrEnum):
+    """Metrics that the runtime embeds in the node's log for CloudWatch, one dimension each: METRIC_DIMENSION, the job's id."""
+
+    STEP = "Step"
+    RATE = "Rate"  # units a second
+
+
+METRIC_DIMENSION: Final = "Job"
+
+
+def metric_namespace(stack: str) -> str:
+    """CloudWatch's namespace of all metrics of a stack."""
+    return f"Tutti/{stack}"
 
 
 def resolve_shared(path: str, environ: Mapping[str, str]) -> str:

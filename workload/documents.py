@@ -67,6 +67,8 @@ class Container:
     log_prefix: str
     region: str
     fargate: bool = False  # no devices, ulimits, shared memory or host volumes there
+    arm: bool = False  # Fargate alone must be told; an instance is what it is
+    exec_command: bool = False  # a shell in the running container (ECS Exec)
 
 
 def node_command(argv: Sequence[str]) -> list[str]:
@@ -113,8 +115,15 @@ def container_properties(node: Container) -> dict[str, Any]:
     }
     if node.secret_arn:
         document["secrets"] = [{"name": Variable.SECRET.value, "valueFrom": node.secret_arn}]
+    if node.exec_command:
+        document["enableExecuteCommand"] = True
     if node.fargate:
-        return {**document, "networkConfiguration": {"assignPublicIp": "DISABLED"}}
+        architecture = "ARM64" if node.arm else "X86_64"
+        return {
+            **document,
+            "networkConfiguration": {"assignPublicIp": "DISABLED"},
+            "runtimePlatform": {"operatingSystemFamily": "LINUX", "cpuArchitecture": architecture},
+        }
     return {
         **document,
         "privileged": False,

@@ -1,0 +1,227 @@
+"""Monitoring: the dashboard, events of jobs and queues, metrics made of them, and alarms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.dashboard import DashboardArgs, dashboard
+from infra.naming import Names
+
+PERIOD_S: Final = 300
+NEAR_LIMIT: Final = 90  # percent
+STATE_CHANGE: Final = "Batch Job State Change"
+QUEUE_BLOCKED: Final = "Batch Job Queue Blocked"
+# What people read in a mail: which job, where, why. EventBridge replaces <name>.
+FAILED_TEXT: Final = '"Job <name> (<id>) failed: <reason> - queue <queue> - more: tutti why <id>"'
+BLOCKED_TEXT: Final = '"Queue <queue> is blocked by job <name> (<id>): <reason> - more: tutti why <id>"'
+# What `--notify` subscribes to, filtered by the job's id in the message's body.
+NOTICE_TEXT: Final = (
+    '{"job": "<name>", "id": "<id>", "status": "<status>", "reason": "<reason>", "more": "tutti why <id>"}'
+)
+PATHS: Final = {
+    "name": "$.detail.jobName",
+    "id": "$.detail.jobId",
+    "queue": "$.detail.jobQueue",
+    "reason": "$.detail.statusReason",
+    "status": "$.detail.status",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitoringArgs:
+    """Inputs of Monitoring. `after_access`: what lets EventBridge write to the log group, where this stack makes it."""
+
+    names: Names
+    region: str
+    queue_names: Sequence[str]
+    queue_arns: Sequence[pulumi.Input[str]]
+    instance_types: Sequence[str]
+    file_system: pulumi.Input[str]
+    event_log_group_arn: pulumi.Input[str]
+    alarms_topic: pulumi.Input[str]
+    notices_topic: pulumi.Input[str]
+    after_access: Sequence[pulumi.Resource]
+    tags: Mapping[str, str]
+
+
+class Monitoring(pulumi.ComponentResource):
+    dashboard_url: pulumi.Output[str]
+
+    def __init__(self, name: str, args: MonitoringArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tutti:monitoring:Monitoring", name, {}, opts)
+        self._name, self._args, self._child = name, args, pulumi.ResourceOptions(parent=self)
+        self._rule("failed", STATE_CHANGE, ["FAILED"], FAILED_TEXT, args.alarms_topic)
+        self._rule("blocked", QUEUE_BLOCKED, [], BLOCKED_TEXT, args.alarms_topic)
+        self._rule("ended", STATE_CHANGE, ["SUCCEEDED", "FAILED"], NOTICE_TEXT, args.notices_topic)
+        self._event_log()
+        self._count_alarm(
+            "failed", "FailedJobs", f'{{ $.detail-type = "{STATE_CHANGE}" && $.detail.status = "FAILED" }}'
+        )
+        self._count_alarm("blocked", "BlockedQueues", f'{{ $.detail-type = "{QUEUE_BLOCKED}" }}')
+        self._file_system_alarms()
+        board = aws.cloudwatch.Dashboard(
+            f"{name}-dashboard",
+            dashboard_name=f"tutti-{args.names.stack}",
+            dashboard_body=pulumi.Output.from_input(args.file_system).apply(self._body),
+            opts=self._child,
+        )
+        self.dashboard_url = pulumi.Output.concat(
+            f"https://{args.region}.console.aws.amazon.com/cloudwatch/home?region={args.region}#dashboards/dashboard/",
+            board.dashboard_name,
+        )
+        self.register_outputs({"dashboard_url": self.dashboard_url})
+
+    def _tags(self, what: str) -> dict[str, str]:
+        return {**self._args.tags, "Name": f"{self._name}-{what}"}
+
+    def _body(self, file_system: str) -> str:
+        args = self._args
+        shown = DashboardArgs(
+            region=args.region,
+            namespace=args.names.namespace,
+            queues=args.queue_names,
+            instance_types=args.instance_types,
+            file_system=file_system,
+            event_log_group=args.names.event_log_group,
+        )
+        return json.dumps(dashboard(shown))
+
+    def _pattern(self, detail_type: str | Sequence[str], statuses: Sequence[str]) -> pulumi.Output[str]:
+        """Events of the stack's own queues. Nodes of a gang are told too where AWS does: their ids hold a `#`."""
+        types = [detail_type] if isinstance(detail_type, str) else list(detail_type)
+
+        def pattern(queues: Sequence[str]) -> str:
+            detail: dict[str, Any] = {"jobQueue": list(queues)}
+            if statuses:
+                detail["status"] = list(statuses)
+                detail["jobId"] = [{"anything-but": {"wildcard": "*#*"}}]
+            return json.dumps({"source": ["aws.batch"], "detail-type": types, "detail": detail})
+
+        return pulumi.Output.all(*self._args.queue_arns).apply(pattern)
+
+    def _rule(self, what: str, detail_type: str, statuses: Sequence[str], text: str, topic: pulumi.Input[str]) -> None:
+        rule = aws.cloudwatch.EventRule(
+            f"{self._name}-{what}",
+            description=f"{detail_type} {' or '.join(statuses)}".strip(),
+            event_pattern=self._pattern(detail_type, statuses),
+            tags=self._tags(what),
+            opts=self._child,
+        )
+        aws.cloudwatch.EventTarget(
+            f"{self._name}-{what}",
+            rule=rule.name,
+            arn=topic,
+            input_transformer=aws.cloudwatch.EventTargetInputTransformerArgs(
+                input_paths={name: path for name, path in PATHS.items() if f"<{name}>" in text}, input_template=text
+            ),
+            opts=self._child,
+        )
+
+    def _event_log(self) -> None:
+        rule = aws.cloudwatch.EventRule(
+            f"{self._name}-log",
+            description="Events of the stack's queues, kept as a log",
+            event_pattern=self._pattern([STATE_CHANGE, QUEUE_BLOCKED], []),
+            tags=self._tags("log"),
+            opts=self._child,
+        )
+        aws.cloudwatch.EventTarget(
+            f"{self._name}-log",
+            rule=rule.name,
+            arn=self._args.event_log_group_arn,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(self._args.after_access)),
+        )
+
+    def _count_alarm(self, what: str, metric: str, pattern: str) -> None:
+        """A metric of our own out of the event log, and an alarm when it counts anything in 300 s."""
+        namespace = self._args.names.namespace
+        aws.cloudwatch.LogMetricFilter(
+            f"{self._name}-{what}",
+            log_group_name=self._args.names.event_log_group,
+            pattern=pattern,
+            metric_transformation=aws.cloudwatch.LogMetricFilterMetricTransformationArgs(
+                name=metric, namespace=namespace, value="1", unit="Count"
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(self._args.after_access)),
+        )
+        aws.cloudwatch.MetricAlarm(
+            f"{self._name}-{what}",
+            alarm_description=f"{metric} of the stack {self._args.names.stack}: tutti status, tutti why ID",
+            namespace=namespace,
+            metric_name=metric,
+            statistic="Sum",
+            period=PERIOD_S,
+            evaluation_periods=1,
+            threshold=1,
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            treat_missing_data="notBreaching",
+            alarm_actions=[self._args.alarms_topic],
+            tags=self._tags(what),
+            opts=self._child,
+        )
+
+    def _file_system_alarms(self) -> None:
+        query = aws.cloudwatch.MetricAlarmMetricQueryArgs
+        metric = aws.cloudwatch.MetricAlarmMetricQueryMetricArgs
+        dimensions = {"FileSystemId": self._args.file_system}
+        aws.cloudwatch.MetricAlarm(
+            f"{self._name}-efs-operations",
+            alarm_description="The shared file system is near its limit of operations: fewer small files, or Lustre",
+            namespace="AWS/EFS",
+            metric_name="PercentIOLimit",
+            dimensions=dimensions,
+            statistic="Maximum",
+            period=PERIOD_S,
+            evaluation_periods=3,
+            threshold=NEAR_LIMIT,
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            treat_missing_data="notBreaching",
+            alarm_actions=[self._args.alarms_topic],
+            tags=self._tags("efs-operations"),
+            opts=self._child,
+        )
+        aws.cloudwatch.MetricAlarm(
+            f"{self._name}-efs-throughput",
+            alarm_description="The shared file system is near its permitted throughput: provision more, or Lustre",
+            metric_queries=[
+                query(
+                    id="used",
+                    expression="100 * moved / PERIOD(moved) / permitted",
+                    label="percent of the permitted throughput",
+                    return_data=True,
+                ),
+                query(
+                    id="moved",
+                    metric=metric(
+                        namespace="AWS/EFS",
+                        metric_name="MeteredIOBytes",
+                        dimensions=dimensions,
+                        period=PERIOD_S,
+                        stat="Sum",
+                    ),
+                ),
+                query(
+                    id="permitted",
+                    metric=metric(
+                        namespace="AWS/EFS",
+                        metric_name="PermittedThroughput",
+                        dimensions=dimensions,
+                        period=PERIOD_S,
+                        stat="Average",
+                    ),
+                ),
+            ],
+            evaluation_periods=3,
+            threshold=NEAR_LIMIT,
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            treat_missing_data="notBreaching",
+            alarm_actions=[self._args.alarms_topic],
+            tags=self._tags("efs-throughput"),
+            opts=self._child,
+        )

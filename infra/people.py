@@ -1,0 +1,147 @@
+"""What people may do: the policies `researcher` and `lead`. Pure: strings in, dictionaries out.
+
+Neither registers job definitions: whoever does runs any image as the job role (traps 19). The owner of a job is told
+by the tag tutti:user, which submissions must carry with the caller's own id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from infra.policies import OBJECT_ACTIONS, Document, allow, document
+from workload.contract import Tag
+
+CALLER: Final = "${aws:userid}"
+# Only the whole account's can be described: AWS knows no narrower resource for these.
+DESCRIBE: Final = (
+    "batch:DescribeComputeEnvironments",
+    "batch:DescribeJobDefinitions",
+    "batch:DescribeJobQueues",
+    "batch:DescribeJobs",
+    "batch:ListJobs",
+    "ec2:DescribeInstanceTypes",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcEndpoints",
+    "ecr:GetAuthorizationToken",
+    "pricing:GetProducts",
+    "servicequotas:GetServiceQuota",
+    "servicequotas:ListServiceQuotas",
+    "sts:GetCallerIdentity",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """The stack's own things, by ARN. Patterns end in "*"; `prefix` ends in "/"."""
+
+    queues: Sequence[str]
+    definitions: Sequence[str]  # with every revision: ...:job-definition/NAME:*
+    jobs: str  # arn:...:job/*: jobs have no names in their ARNs, tags tell them apart
+    bucket: str
+    prefix: str
+    file_system: str
+    log_groups: Sequence[str]
+    card: str
+    repositories: Sequence[str]
+    topic: str
+    schedules: str
+    scheduler_role: str
+    budget_action: str  # "" where the budget stops nothing
+    group: str
+
+
+def researcher(scope: Scope) -> Document:
+    """What the client calls, on this stack alone; of jobs, to end one's own."""
+    return document(*_everyday(scope), *_submit(scope), *_end(scope, owner=True))
+
+
+def lead(scope: Scope) -> Document:
+    """A researcher's rights, and everybody's jobs, schedules, and the budget's resume."""
+    resume = [allow(["batch:UpdateJobQueue"], scope.queues)]
+    if scope.budget_action:
+        resume.append(allow(["budgets:DescribeBudgetAction", "budgets:ExecuteBudgetAction"], scope.budget_action))
+    return document(
+        *_everyday(scope),
+        *_submit(scope),
+        *_end(scope, owner=False),
+        allow(["scheduler:UpdateSchedule", "scheduler:DeleteSchedule"], scope.schedules),
+        *resume,
+    )
+
+
+def scheduler(scope: Scope) -> Document:
+    """The role with which EventBridge Scheduler submits what `--at` and `--every` ask for."""
+    tagged = {"StringEquals": {f"aws:RequestTag/{Tag.GROUP.value}": scope.group}}
+    return document(
+        allow(["batch:SubmitJob"], [*scope.queues, *scope.definitions]),
+        allow(["batch:TagResource"], scope.jobs, tagged),
+    )
+
+
+def no_more_submissions(scope: Scope) -> Document:
+    """What the budget attaches when it is spent: no job more on this stack's queues."""
+    return document({**allow(["batch:SubmitJob"], scope.queues), "Effect": "Deny", "Sid": "BudgetIsSpent"})
+
+
+def _everyday(scope: Scope) -> list[Document]:
+    return [
+        allow(DESCRIBE, "*"),
+        allow(["batch:GetJobQueueSnapshot"], scope.queues),
+        allow(["ssm:GetParameter"], scope.card),
+        allow(
+            [
+                "logs:DescribeLogStreams",
+                "logs:FilterLogEvents",
+                "logs:GetLogEvents",
+                "logs:StartQuery",
+                "logs:StartLiveTail",
+            ],
+            [*scope.log_groups, *(f"{arn}:*" for arn in scope.log_groups)],
+        ),
+        allow(["logs:GetQueryResults", "logs:StopQuery"], "*"),
+        allow(["s3:GetBucketLocation"], scope.bucket),
+        allow(["s3:ListBucket"], scope.bucket, {"StringLike": {"s3:prefix": [scope.prefix, f"{scope.prefix}*"]}}),
+        allow(OBJECT_ACTIONS, f"{scope.bucket}/{scope.prefix}*"),
+        allow(
+            [
+                "elasticfilesystem:DescribeFileSystems",
+                "elasticfilesystem:DescribeMountTargets",
+                "elasticfilesystem:DescribeFileSystemPolicy",
+            ],
+            scope.file_system,
+        ),
+        *([allow(["ecr:DescribeImages", "ecr:BatchGetImage"], scope.repositories)] if scope.repositories else []),
+        allow(["sns:Subscribe", "sns:ListSubscriptionsByTopic"], scope.topic),
+        allow(["scheduler:CreateSchedule", "scheduler:GetSchedule"], scope.schedules),
+        allow(["scheduler:ListSchedules"], "*"),
+        allow(
+            ["iam:PassRole"],
+            scope.scheduler_role,
+            {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+        ),
+    ]
+
+
+def _submit(scope: Scope) -> list[Document]:
+    """Both the queue and the definition must be the stack's, and the owner's tag the caller's own."""
+    tagged = {
+        "StringEquals": {
+            f"aws:RequestTag/{Tag.USER.value}": CALLER,
+            f"aws:RequestTag/{Tag.GROUP.value}": scope.group,
+        }
+    }
+    return [
+        allow(["batch:SubmitJob"], [*scope.queues, *scope.definitions], tagged),
+        allow(["batch:TagResource"], scope.jobs, tagged),
+    ]
+
+
+def _end(scope: Scope, *, owner: bool) -> list[Document]:
+    tags = {f"aws:ResourceTag/{Tag.GROUP.value}": scope.group}
+    if owner:
+        tags[f"aws:ResourceTag/{Tag.USER.value}"] = CALLER
+    return [allow(["batch:CancelJob", "batch:TerminateJob"], scope.jobs, {"StringEquals": tags})]
