@@ -57,8 +57,10 @@ class AwsFacts:
         """The type, or None where the region has none of that name."""
         try:
             found = aws.ec2.get_instance_type(instance_type=name)
-        except Exception:  # noqa: BLE001  the provider raises a bare Exception for a name it does not know
-            return None
+        except Exception as error:
+            if _unknown(error):
+                return None
+            raise
         ena = found.ena_support or ("supported" if found.hypervisor == "nitro" else "unsupported")
         return InstanceType(
             name=name,
@@ -79,9 +81,16 @@ class AwsFacts:
         """The subnet, or None where there is none of that id."""
         try:
             found = aws.ec2.get_subnet(id=subnet_id)
-        except Exception:  # noqa: BLE001  as above
-            return None
+        except Exception as error:
+            if _unknown(error):
+                return None
+            raise
         return Subnet(id=subnet_id, vpc_id=found.vpc_id, zone=found.availability_zone)
 
     def vpc_cidr(self, vpc_id: str) -> str:
         return aws.ec2.get_vpc(id=vpc_id).cidr_block
+
+
+def _unknown(error: Exception) -> bool:
+    """Whether a lookup failed because there is no such thing; the provider raises a bare Exception for everything."""
+    return any(said in str(error) for said in ("no matching", "InvalidInstanceType", "InvalidSubnetID"))

@@ -29,6 +29,11 @@ RUNTIME = {
 ARROWS: tuple[tuple[str, set[str]], ...] = (
     ("__main__", {"pulumi", "infra", "workload.contract", "workload.documents", "workload.settings"}),
     (
+        "infra.operate",  # a command of the operator's: looks for credentials before it calls the CLI
+        {"pulumi", "botocore"},
+    ),
+    ("infra.context", {"docker"}),  # what .dockerignore means
+    (
         "infra",
         {"pulumi", "pulumi_aws", "pulumi_docker", "workload.contract", "workload.documents", "workload.settings"},
     ),

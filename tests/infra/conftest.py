@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import runpy
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -96,7 +98,8 @@ def computed(kind: str, name: str, inputs: Mapping[str, Any]) -> tuple[str, dict
     short = kind.rsplit(":", 1)[1]
     named = str(inputs.get("name") or f"{name}-0000000")
     own = f"{IDS[short]}{name}" if short in IDS else named
-    arn = ARNS.get(kind, f"arn:aws:{kind.split(':')[1].split('/')[0]}:{REGION}:{ACCOUNT}:{short.lower()}/{{name}}")
+    service = kind.split("/", maxsplit=1)[0].removeprefix("aws:")
+    arn = ARNS.get(kind, f"arn:aws:{service}:{REGION}:{ACCOUNT}:{short.lower()}/{{name}}")
     more: dict[str, dict[str, Any]] = {
         "VpcEndpoint": {"prefixListId": "pl-s3"},
         "LaunchTemplate": {"latestVersion": 1},
@@ -173,8 +176,10 @@ def configuration(stack: str = "dev", **overrides: Any) -> dict[str, str]:
 
 
 class Recorder(mocks.Mocks):
-    def __init__(self, stacks: Mapping[str, Mapping[str, Any]]) -> None:
-        self.stacks = stacks
+    """`preview`: nothing computed is known yet, so functions in `apply` do not run, as with the real engine."""
+
+    def __init__(self, stacks: Mapping[str, Mapping[str, Any]], *, preview: bool) -> None:
+        self.stacks, self.preview = stacks, preview
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         if args.typ == "pulumi:pulumi:StackReference":
@@ -182,7 +187,8 @@ class Recorder(mocks.Mocks):
             return stack, {"name": stack, "outputs": dict(self.stacks[stack]), "secretOutputNames": []}
         if args.custom is False:
             return None, {}
-        return computed(args.typ, args.name, plain(args.inputs))
+        own, outputs = computed(args.typ, args.name, plain(args.inputs))
+        return (None, plain(args.inputs)) if self.preview else (own, outputs)
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
         return answer(args.token, args.args), []
@@ -212,13 +218,11 @@ class Monitor(mocks.MockMonitor):
                 after=tuple(request.dependencies),
             )
         )
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]  # Pulumi's mocks are untyped
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802  as above
         self.deployment.finished.add(request.urn)
-        if "pulumi:pulumi:Stack" in request.urn:
-            self.deployment.outputs.update(plain(rpc.deserialize_properties(request.outputs)))
-        return super().RegisterResourceOutputs(request)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]  # as above
 
 
 def deploy(
@@ -233,21 +237,99 @@ def deploy(
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     deployment = Deployment()
-    recorder = Recorder(stacks or {})
+    recorder = Recorder(stacks or {}, preview=preview)
     try:
         mocks.set_mocks(recorder, project="tutti", stack=stack, preview=preview, monitor=Monitor(deployment, recorder))
         pulumi.runtime.set_all_config(dict(config or {}))
 
-        @pulumi.runtime.test
-        def program() -> None:
+        @pulumi.runtime.test  # type: ignore[untyped-decorator]  # as above
+        def program() -> pulumi.Output[None]:
             build()
+            exported = dict(getattr(pulumi.runtime.get_root_resource(), "outputs", None) or {})
+            return pulumi.Output.from_input(exported).apply(lambda known: deployment.outputs.update(plain(known)))
 
         program()
     finally:
         pulumi_settings.reset_options()
+        loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)
         loop.close()
+        with (
+            warnings.catch_warnings()
+        ):  # Pulumi's mocks open a loop in each worker thread and leave it to the collector
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
     return deployment
+
+
+# The stacks that must hold: keys that differ from Pulumi.yaml's defaults, by the variation's name.
+CUDA = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/cuda@sha256:{'1' * 64}"
+VARIATIONS: dict[str, dict[str, Any]] = {
+    "dev": {},
+    "kept": {"keepData": True},
+    "endpoints": {"egress": "endpoints", "debug": True, "flowLogs": True},
+    "existing": {"vpcId": VPC, "subnetIds": ["subnet-a", "subnet-b"]},
+    "existing-endpoints": {"vpcId": VPC, "subnetIds": ["subnet-a"], "egress": "endpoints"},
+    "three-pools": {
+        "pools": [
+            {
+                "name": "mpi",
+                "kind": "mpi",
+                "instance_types": ["hpc7a.96xlarge"],
+                "zone": f"{REGION}b",
+                "efa": True,
+                "max_vcpus": 3840,
+                "stop_timeout": 120,
+                "reservation": "cr-0123456789abcdef0",
+            },
+            {
+                "name": "gpu",
+                "kind": "gpu",
+                "instance_types": ["p4d.24xlarge"],
+                "images": ["cuda"],
+                "max_vcpus": 960,
+                "efa": True,
+                "scratch": "instance-store",
+            },
+            {"name": "single", "kind": "single", "spot_percent": 100},
+        ],
+        "zones": [f"{REGION}a", f"{REGION}b", f"{REGION}c"],
+        "images": [{"name": "tutti"}, {"name": "cuda", "uri": CUDA, "mpi": ["openmpi"]}],
+    },
+    "fargate": {"pools": [{"name": "mpi", "kind": "mpi"}, {"name": "single", "kind": "single", "fargate": True}]},
+    "lustre": {"lustreGib": 1200},
+    "lustre-kept": {"lustreGib": 2400, "lustreType": "PERSISTENT_2", "keepData": True, "efsThroughputMibps": 100},
+    "shared": {"pools": [], "keepData": True},
+    "audit": {"pools": [], "audit": True},
+    "group": {"shared": "acme/tutti/shared", "images": [{"name": "tutti", "shared": True}], "keepData": True},
+    "budget": {
+        "budgetUsd": 500,
+        "budgetStops": True,
+        "budgetStopRoles": ["researchers"],
+        "alarmAddresses": ["ops@example.org"],
+        "accessPoints": [{"name": "data", "path": "/data", "uid": 2000, "gid": 2000, "mode": "0750"}],
+        "tags": {"project": "x"},
+    },
+}
+# What a shared stack exports, as a group's stack reads it.
+SHARED_OUTPUTS: dict[str, dict[str, Any]] = {
+    "acme/tutti/shared": {
+        "network": {
+            "vpcId": "vpc-shared",
+            "cidr": "10.0.0.0/16",
+            "subnets": {f"{REGION}a": "subnet-sa", f"{REGION}b": "subnet-sb"},
+            "s3PrefixList": "pl-s3",
+            "egress": "nat",
+        },
+        "images": {
+            "tutti": {
+                "uri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/tutti/shared/tutti@{DIGEST}",
+                "repositoryArn": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/tutti/shared/tutti",
+                "platform": "linux/amd64",
+            }
+        },
+    }
+}
 
 
 def program() -> None:
@@ -288,6 +370,19 @@ def stack() -> StackRun:
         **overrides: Any,
     ) -> Deployment:
         config = configuration(name, **overrides)
-        return whole(name, preview, json.dumps(config, sort_keys=True), json.dumps(stacks or {}, sort_keys=True))
+        known = SHARED_OUTPUTS if stacks is None else stacks
+        return whole(name, preview, json.dumps(config, sort_keys=True), json.dumps(known, sort_keys=True))
 
     return run
+
+
+@pytest.fixture(params=VARIATIONS)
+def variation(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """One variation's keys, and its name as `_name`."""
+    return {"_name": request.param, **VARIATIONS[request.param]}
+
+
+@pytest.fixture
+def varied(variation: dict[str, Any], stack: StackRun) -> Deployment:
+    """The whole program in one variation."""
+    return stack(**{k: v for k, v in variation.items() if k != "_name"})
