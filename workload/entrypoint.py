@@ -7,6 +7,7 @@ name and executes itself with a clean environment; the second reads the file, cl
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
@@ -19,6 +20,8 @@ USAGE: Final = f"usage: {NODE_COMMAND} -- COMMAND [ARGUMENT...]"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Be one node of a gang; returns its exit code."""
+    # Until the loop hears it: a SIGTERM now must not end this node with a code that says something else.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] != ["--"] or len(words) == 1:
         print(f"{USAGE}\nSettings come as TUTTI_* variables.", file=sys.stderr)

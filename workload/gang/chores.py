@@ -7,10 +7,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from workload.contract import ExitCode
+from workload.gang import preflight
 from workload.gang.log import Log
 from workload.gang.loop import Loop
 from workload.settings import InputTo
@@ -48,6 +50,14 @@ class Chores:
         """Remove the job's folder: the next job on this instance needs the room."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def read_mark(self, shared: Path, mark: Mapping[str, str], reply: Callable[[Reply], None]) -> None:
+        """See whether this node's shared folder is the one that main has marked. A file system may hang."""
+
+        def look() -> Reply:
+            return {"problem": preflight.read_mark(shared, mark["name"], mark["token"])}
+
+        self._in_thread(look, reply)
+
     def stage(self, reply: Callable[[Reply], None]) -> None:
         """Make the job's folder, fetch secrets and inputs."""
         settings = self._job.settings
@@ -62,18 +72,17 @@ class Chores:
         if not settings.inputs and not settings.secrets:
             reply({"bytes": 0})
         else:
-            self._in_thread(self._fetch, reply)
+            self._in_thread(partial(_staging, self._fetch), reply)
 
     def upload(self, reply: Callable[[Reply], None]) -> None:
         """Move this node's outputs to where the job wants them."""
         if self._job.settings.outputs:
-            self._in_thread(self._store, reply)
+            self._in_thread(partial(_staging, self._store), reply)
         else:
             reply({"bytes": 0})
 
     def _fetch(self) -> Reply:
-        # Here: a job that moves nothing must not pay for it.
-        from workload import job_secrets, staging  # noqa: PLC0415
+        from workload import job_secrets, staging  # noqa: PLC0415  see _staging
 
         settings, node = self._job.settings, self._job.node
         if settings.secrets:
@@ -101,7 +110,7 @@ class Chores:
         return reply
 
     def _store(self) -> Reply:
-        from workload import staging  # noqa: PLC0415  see _fetch
+        from workload import staging  # noqa: PLC0415  see _staging
 
         node = self._job.node
         rescue = node.shared / "output" / node.job_name / f"node-{node.index}" if node.shared else None
@@ -132,19 +141,24 @@ class Chores:
 
     def _in_thread(self, work: Callable[[], Reply], reply: Callable[[Reply], None]) -> None:
         def run() -> None:
-            from workload import staging  # noqa: PLC0415  see _fetch
-
             try:
                 done = work()
-            except staging.StagingError as error:
-                done = {"bytes": 0, "problem": str(error), "code": ExitCode.STAGING}
             except InterruptedError:
                 return
             except Exception as error:  # noqa: BLE001  whatever it is, the job must hear of it
                 text = traceback.format_exc()
                 self._loop.soon(lambda: self._log.says(text))
-                done = {"bytes": 0, "problem": f"staging failed: {error!r}", "code": ExitCode.STAGING}
+                done = {"bytes": 0, "problem": f"{type(error).__name__}: {error}", "code": ExitCode.STAGING}
             self._loop.soon(lambda: reply(done))
 
         self._said = time.monotonic()
         threading.Thread(target=run, name="chores", daemon=True).start()
+
+
+def _staging(work: Callable[[], Reply]) -> Reply:
+    from workload import staging  # noqa: PLC0415  a job that moves nothing must not pay for it
+
+    try:
+        return work()
+    except staging.StagingError as error:
+        return {"bytes": 0, "problem": str(error), "code": ExitCode.STAGING}

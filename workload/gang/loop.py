@@ -62,6 +62,8 @@ class Loop:
         self._previous_fd = signal.set_wakeup_fd(self._wake_in, warn_on_full_buffer=False)
         self._previous = {number: signal.signal(number, _ignore) for number in SIGNALS}
         self.on_signal(signal.SIGCHLD, self._reap)
+        # The entrypoint blocked them until somebody listens; children must not start with them blocked.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._running = False
 
     def __enter__(self) -> Self:

@@ -243,16 +243,19 @@ class Member:
 
     def _check(self, address: str, port: int, mark: Mapping[str, str] | None) -> None:
         """The part of the preflight that takes two: the next node in the ring, and the folder that all must see."""
-        problems = []
         shared = self._job.node.shared
-        if mark and shared and (problem := preflight.read_mark(shared, mark["name"], mark["token"])):
-            problems.append(problem)
+        open_checks = {"reach", "mark"} if mark and shared else {"reach"}
+        problems: list[str] = []
 
-        def reached(problem: str | None, seconds: float) -> None:
-            found = [*problems, f"{address} is out of reach: {problem}"] if problem else problems
-            self._wire.send({"t": "checked", "problems": found, "reach_ms": round(1000 * seconds, 2)})
+        def checked(what: str, problem: str | None) -> None:
+            open_checks.discard(what)
+            problems.extend([problem] if problem else [])
+            if not open_checks:
+                self._wire.send({"t": "checked", "problems": problems})
 
-        preflight.reach(self._loop, address, port, reached, timeout=PROBE_S)
+        preflight.reach(self._loop, address, port, lambda problem, _: checked("reach", problem), timeout=PROBE_S)
+        if mark and shared:
+            self._chores.read_mark(shared, mark, lambda reply: checked("mark", reply["problem"]))
 
     # ------------------------------------------------------------ ranks and MPI's daemons
 

@@ -6,6 +6,7 @@ import functools
 import os
 import shutil
 import tempfile
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from workload.gang.keys import GangKeys
 from workload.gang.log import Log
 from workload.gang.loop import Loop
 from workload.gang.main import Main
-from workload.gang.member import Job, Member, started
+from workload.gang.member import LEAVE_S, Job, Member, started
+from workload.gang.processes import kill_descendants
 from workload.gang.reception import Reception
 from workload.gang.roster import PROTOCOL, Roster
 from workload.gang.watch import Watch
@@ -38,7 +40,11 @@ def run(argv: Sequence[str], environ: Mapping[str, str], secret: bytes | None) -
     started(job.node, log, job.versions)
     try:
         return _live(job, log)
+    except Exception:
+        log.says(f"Tutti itself failed; please report this:\n{traceback.format_exc()}")
+        raise
     finally:
+        kill_descendants(os.getpid(), within_s=LEAVE_S)
         shutil.rmtree(job.run_folder, ignore_errors=True)
 
 
