@@ -105,6 +105,8 @@ def _openmpi5(launch: Launch) -> list[str]:
     }
     return [
         "--leave-session-attached",
+        # Else it ends every rank when one ends with 0 before MPI_Finalize; how a job ends is main's to say.
+        *("--runtime-options", "recoverable"),
         *_pairs("--prtemca", parameters),
         *_openmpi_places(launch),
     ]

@@ -1,0 +1,96 @@
+"""The job's exit code is the program's own, whatever mpiexec makes of it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+STAY = ("1", "none", "0", "0")
+
+
+def test_exit_7_on_one_rank_without_abort_is_7_within_5_seconds(gang: Any, victim: str) -> None:
+    gang.start_all(2, [victim, "1", "exit", "7", "0"])
+    gang.until_said("[1:1] in", 1)
+    begun = time.monotonic()
+    assert gang.until_ended() == 7
+    assert time.monotonic() - begun < 5.5  # the 5 s of the promise, and this process's own sleep
+    assert gang.codes() == [7, 0]
+    assert "node 1: rank 1 ended with 7" in gang.log()
+
+
+def test_an_early_exit_0_does_not_end_the_others(gang: Any, victim: str) -> None:
+    gang.start_all(2, [victim, "1", "exit", "0", "0", "0", "exit", "0", "1500"])
+    assert gang.codes() == [0, 0]
+    assert gang.events()["computed"]["seconds"] > 1.5
+
+
+def test_of_different_codes_the_first_in_time_counts(gang: Any, victim: str) -> None:
+    gang.start_all(2, [victim, "0", "exit", "5", "700", "1", "exit", "3", "0"])
+    assert gang.codes() == [3, 0]
+
+
+@pytest.mark.parametrize(("number", "code", "name"), [(9, 137, "SIGKILL"), (11, 139, "SIGSEGV")])
+def test_a_killed_rank_is_128_and_the_signal_and_is_named(
+    gang: Any, victim: str, number: int, code: int, name: str
+) -> None:
+    gang.start_all(2, [victim, "1", "signal", str(number), "0"])
+    assert gang.codes() == [code, 0]
+    assert f"node 1: rank 1 was ended by {name}" in gang.log()
+
+
+def test_the_code_of_mpi_abort_is_the_jobs(gang: Any, victim: str) -> None:
+    gang.start_all(2, [victim, "1", "abort", "7", "0"])
+    assert gang.codes() == [7, 0]
+
+
+def test_a_python_rank_that_raises_shows_its_traceback_and_ends_all(mpich_gang: Any) -> None:
+    program = "from mpi4py import MPI\nMPI.COMM_WORLD.barrier()\nif MPI.COMM_WORLD.rank: raise ValueError('lost it')\nimport time; time.sleep(60)"
+    mpich_gang.start_all(2, ["python", "-m", "mpi4py", "-c", program])
+    assert mpich_gang.codes() == [1, 0]
+    assert "[1:1] ValueError: lost it" in mpich_gang.log(1)
+    assert "[1:1] Traceback (most recent call last):" in mpich_gang.log(1)
+
+
+@pytest.mark.parametrize("code", [22, 210, 213, 221])
+def test_a_code_that_is_ours_is_reported_as_1_and_the_log_says_what_it_was(mpich_gang: Any, code: int) -> None:
+    mpich_gang.start_all(1, ["sh", "-c", f"exit {code}"])
+    assert mpich_gang.codes() == [1]
+    assert f"ended with {code}" in mpich_gang.log()
+    assert "the job ends with 1" in mpich_gang.log()
+
+
+def test_stopped_on_request_keeps_213(mpich_gang: Any) -> None:
+    said = 'import os, socket; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b\'{"rank": 0, "step": 3, "stopped": true}\', os.environ[\'TUTTI_PROGRESS\']); raise SystemExit(213)'
+    mpich_gang.start_all(1, ["python", "-c", said])
+    assert mpich_gang.codes() == [213]
+
+
+def test_a_program_that_is_not_there_is_127_and_named(mpich_gang: Any) -> None:
+    mpich_gang.start_all(2, ["no-such-program"])
+    assert mpich_gang.codes() == [127, 0]
+    assert "no-such-program" in mpich_gang.log() + mpich_gang.log(1)
+
+
+def test_without_an_mpi_the_program_runs_once_on_each_node(mpich_gang: Any) -> None:
+    mpich_gang.start_all(2, ["sh", "-c", "echo I am $TUTTI_RANK"], TUTTI_MPI="none")
+    assert mpich_gang.codes() == [0, 0]
+    assert "[0:0] I am 0" in mpich_gang.log()
+    assert "[1:1] I am 1" in mpich_gang.log(1)
+
+
+def test_a_container_without_node_variables_is_a_gang_of_one(mpich_gang: Any) -> None:
+    changes = dict.fromkeys(
+        (
+            "AWS_BATCH_JOB_NODE_INDEX",
+            "AWS_BATCH_JOB_NUM_NODES",
+            "AWS_BATCH_JOB_MAIN_NODE_INDEX",
+            "TUTTI_SECRET",
+            "TUTTI_ADDRESS",
+        ),
+        "",
+    )
+    mpich_gang.start(0, 1, ["sh", "-c", "echo alone"], **changes, TUTTI_RANKS_PER_NODE="2")
+    assert mpich_gang.codes() == [0]
+    assert mpich_gang.log().count("] alone") == 2
