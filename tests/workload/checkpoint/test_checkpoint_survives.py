@@ -1,0 +1,139 @@
+"""What a run survives: the result after a restart is bitwise that of a run that nothing happened to."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workload.vault import inventory
+from workload.vault.store import Store
+
+Steps = Callable[..., Any]
+STAGES = ["begin", "folder", "own blocks", "all blocks", "before manifest", "manifest", "committed", "pruned"]
+BEFORE_COMMIT = STAGES[: STAGES.index("manifest")]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_killed_at_any_stage_of_a_save_goes_on_as_if_nothing_had_happened(
+    steps: Steps, uninterrupted: Callable[[int], str], target: str, store: Store, stage: str
+) -> None:
+    before, after = {"own blocks": (4, 1), "manifest": (3, 2)}.get(stage, (2, 3))
+    # Once it has all blocks, rank 0 alone decides; every other stage may hit any rank.
+    mortal = 0 if stage in {"all blocks", "before manifest", "manifest"} else before - 1
+    killed = steps(before, target, 10, "--every", "3", "--die-at", f"{mortal}:2:{stage}")
+    assert killed.code != 0
+    left = inventory.survey(store)
+    assert [f.step for f in left if f.good] == ([3] if stage in BEFORE_COMMIT else [6, 3])
+
+    again = steps(after, target, 10, "--every", "3")
+
+    # Who is killed after the commit restarts from it, who is killed before it from the one before.
+    assert again.result["start"] == (3 if stage in BEFORE_COMMIT else 6)
+    assert again.result["notes"] == {"half": again.result["start"] / 2}
+    assert again.result["digest"] == uninterrupted(10)
+    assert all(f.good for f in inventory.survey(store)), "what the killed save left is gone"
+
+
+def test_a_run_killed_in_the_middle_of_a_block_goes_on_as_if_nothing_had_happened(
+    steps: Steps, uninterrupted: Callable[[int], str], tmp_path: Path
+) -> None:
+    target = tmp_path / "checkpoints"
+    killed = steps(2, target, 12, "--most-bytes", "1000", "--most-from-step", "5", "--or-die")
+    assert killed.code != 0
+    assert 1000 in [path.stat().st_size for path in target.glob("step-000000000008-*/*")], "half a block lies there"
+    again = steps(3, target, 12)
+    assert again.result["start"] == 4
+    assert again.result["digest"] == uninterrupted(12)
+
+
+def test_a_run_killed_at_a_random_step_goes_on_as_if_nothing_had_happened(
+    steps: Steps, uninterrupted: Callable[[int], str], target: str
+) -> None:
+    step, rank = random.randint(2, 30), random.randint(0, 2)
+    assert steps(3, target, 30, "--die-at", f"{rank}:{step}").code != 0
+    again = steps(random.choice([1, 2, 4]), target, 30)
+    assert again.result["start"] == (step - 1) // 4 * 4, f"killed at step {step}"
+    assert again.result["digest"] == uninterrupted(30)
+
+
+def _flip(data: bytes) -> bytes:
+    position = random.randrange(len(data))
+    return data[:position] + bytes([data[position] ^ 1 << random.randrange(8)]) + data[position + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        pytest.param(lambda data: data[: len(data) // 2], "it should have", id="truncated"),
+        pytest.param(_flip, "was changed", id="flipped by a bit"),
+        pytest.param(lambda _: None, "is not there", id="deleted"),
+    ],
+)
+def test_a_damaged_block_is_named_and_the_checkpoint_before_it_used(
+    steps: Steps,
+    uninterrupted: Callable[[int], str],
+    target: str,
+    store: Store,
+    damage: Callable[..., None],
+    change: Callable[[bytes], bytes | None],
+    says: str,
+) -> None:
+    assert steps(2, target, 8).code == 0
+    newest = inventory.survey(store)[0]
+    assert newest.manifest is not None
+    key = random.choice(newest.manifest.keys())
+    damage(key, change)
+
+    again = steps(3, target, 16)
+
+    assert again.result["start"] == 4
+    assert again.result["digest"] == uninterrupted(16)
+    assert any(key in line and says in line for line in again.out.splitlines())
+    assert [(f.step, f.good) for f in inventory.survey(store)] == [(16, True), (12, True)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda data: data[: len(data) // 2], id="half written"),
+        pytest.param(lambda _: b"", id="empty"),
+        pytest.param(lambda data: data.replace(b'"step":8', b'"step":9'), id="changed"),
+    ],
+)
+def test_a_manifest_that_is_not_whole_is_not_believed(
+    steps: Steps, target: str, store: Store, damage: Callable[..., None], change: Callable[[bytes], bytes]
+) -> None:
+    assert steps(1, target, 8).code == 0
+    damage(f"{inventory.survey(store)[0].folder}/manifest.json", change)
+    again = steps(2, target, 9)
+    assert again.result["start"] == 4
+    assert "manifest" in again.out
+
+
+def test_when_no_checkpoint_is_good_the_run_does_not_start_over_in_silence(
+    steps: Steps, target: str, store: Store, damage: Callable[..., None]
+) -> None:
+    assert steps(2, target, 8).code == 0
+    for found in inventory.survey(store):
+        assert found.manifest is not None
+        damage(found.manifest.keys()[0], lambda _: None)
+    again = steps(2, target, 12)
+    assert again.code == 3
+    assert "none of the 2 checkpoints" in again.err
+    assert len(inventory.survey(store)) == 2, "nothing is removed that somebody may want to look at"
+
+
+def test_a_full_disk_fails_the_save_and_not_the_run(
+    steps: Steps, uninterrupted: Callable[[int], str], tmp_path: Path
+) -> None:
+    # From step 5 on no file may grow beyond 1 kB: the save of step 8 meets that in the middle of a block.
+    target = tmp_path / "checkpoints"
+    run = steps(2, target, 12, "--most-bytes", "1000", "--most-from-step", "5")
+    assert run.result["digest"] == uninterrupted(12)
+    for step in (8, 12):
+        assert f"could not save step {step}: rank 0: cannot write {target}" in run.out
+    assert "File too large" in run.out
+    assert [path.name[:17] for path in target.iterdir()] == ["step-000000000004"], "half a checkpoint is not left lying"
+    assert steps(1, target, 12).result == {"start": 4, "notes": {"half": 2.0}, "digest": uninterrupted(12)}
