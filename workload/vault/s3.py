@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -39,7 +40,7 @@ class S3Store:
         self._prefix = prefix
 
     @classmethod
-    def open(cls, target: str, *, read_timeout: float = READ_TIMEOUT_S, attempts: int = ATTEMPTS) -> Self:
+    def open(cls, target: str, *, read_timeout: float = READ_TIMEOUT_S) -> Self:
         """The store at `s3://BUCKET/PREFIX`, with boto3's own way of finding credentials, region and endpoint.
 
         Raises
@@ -54,10 +55,11 @@ class S3Store:
         config = Config(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=read_timeout,
-            retries={"mode": "standard", "total_max_attempts": attempts},
             max_pool_connections=PARALLEL + 1,
             response_checksum_validation="when_required",  # we sum every byte ourselves
         )
+        if "AWS_MAX_ATTEMPTS" not in os.environ:  # botocore's own variable, for those who want more or less
+            config = config.merge(Config(retries={"mode": "standard", "total_max_attempts": ATTEMPTS}))
         return cls(boto3.client("s3", config=config), bucket, f"{prefix}/")
 
     @property
@@ -77,6 +79,7 @@ class S3Store:
                 Key=self._prefix + key,
                 Body=io.BufferedReader(_View(data), _SLICE),
                 ContentLength=data.nbytes,
+                ChecksumAlgorithm="CRC32",
                 ChecksumCRC32=base64.b64encode(bytes.fromhex(crc)).decode(),
             )
         return crc
