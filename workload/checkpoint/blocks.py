@@ -83,7 +83,7 @@ def write_blocks(store: Store, folder: str, rank: int, blocks: Mapping[str, Bloc
 
     def write(task: tuple[str, str, Block, Box]) -> tuple[str, Piece]:
         name, file, block, (offset, shape) = task
-        data = _bytes_of(np.ascontiguousarray(block.data[_slices(offset, shape)]))
+        data = _bytes_of(np.ascontiguousarray(_view(block.data, offset, shape)))
         crc = store.write_piece(f"{folder}/{file}", data)
         where = tuple(a + b for a, b in zip(block.offset, offset, strict=True))
         return name, Piece(name=file, offset=where, shape=shape, size=data.nbytes, crc32=crc)
@@ -143,7 +143,7 @@ def _read_piece(store: Store, key: str, piece: Piece, block: Block) -> str:
     if overlap is None:
         raise ValueError(f"{key} has nothing of this block")
     offset, shape = overlap
-    target = block.data[_slices([a - b for a, b in zip(offset, block.offset, strict=True)], shape)]
+    target = _view(block.data, [a - b for a, b in zip(offset, block.offset, strict=True)], shape)
     if shape == piece.shape and target.flags.c_contiguous and target.flags.writeable:
         return store.read_piece(key, _bytes_of(target))
     # A piece is read whole, else there is no checksum to compare with.
@@ -151,7 +151,7 @@ def _read_piece(store: Store, key: str, piece: Piece, block: Block) -> str:
     if whole.nbytes != piece.size:
         raise LostError(f"{store.target}/{key}: the manifest says {piece.size} bytes for {piece.shape} {whole.dtype}")
     crc = store.read_piece(key, _bytes_of(whole))
-    target[...] = whole[_slices([a - b for a, b in zip(offset, piece.offset, strict=True)], shape)]
+    target[...] = _view(whole, [a - b for a, b in zip(offset, piece.offset, strict=True)], shape)
     return crc
 
 
@@ -164,8 +164,10 @@ def _overlap(piece: Piece, block: Block) -> Box | None:
     return None if any(n <= 0 for n in shape) else (low, shape)
 
 
-def _slices(offset: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
-    return tuple(slice(o, o + n) for o, n in zip(offset, shape, strict=True))
+def _view(data: NDArray[Any], offset: Sequence[int], shape: Sequence[int]) -> NDArray[Any]:
+    # The ellipsis: without it, numpy gives a number and no view where there are no dimensions.
+    view: NDArray[Any] = data[(..., *(slice(o, o + n) for o, n in zip(offset, shape, strict=True)))]
+    return view
 
 
 def _bytes_of(data: NDArray[Any]) -> memoryview:
