@@ -24,7 +24,7 @@ def test_a_grid_has_every_combination_once(axes: dict[str, list[int]]) -> None:
 
 @given(st.integers(0, 2**32), st.integers(1, 50))
 def test_random_points_are_the_same_for_the_same_seed_and_within_their_bounds(seed: int, count: int) -> None:
-    axes = {
+    axes: dict[str, dict[str, Any]] = {
         "u": {"uniform": [0, 1]},
         "l": {"log_uniform": [1e-3, 10]},
         "i": {"integer": [2, 5]},
