@@ -33,6 +33,22 @@ class JobFile(Job):
         default=None, description="refuse what may cost more than so many USD"
     )
 
+    upload: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
+        default=None, description="a folder of code to bring along; ranks run in it (.tuttiignore)"
+    )
+    compile: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
+        default=None, description="a command to run once in the dev image before the gang, in the uploaded folder"
+    )
+    at: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
+        default=None, description="submit at a time: 2026-12-01T06:00"
+    )
+    every: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
+        default=None, description="submit again and again: 30m, 6h, 1d, cron(...)"
+    )
+    notify: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
+        default=None, description="tell this mail address when the job has ended"
+    )
+
     def job(self) -> Job:
         """The job alone."""
         return Job(**{name: getattr(self, name) for name in Job.model_fields})

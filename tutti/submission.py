@@ -5,17 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tutti import batch
+from tutti import batch, upload
 from tutti.after import resolved
 from tutti.aws import told
+from tutti.compiling import compiler
+from tutti.errors import InputError, Problem
 from tutti.jobs import ENDED
 from tutti.listing import describe
+from tutti.notify import protocol_of, subscribe
+from tutti.schedule import create, when
+from workload.contract import Tag
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
     from tutti.job import Job
+    from tutti.jobfile import JobFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +31,16 @@ class Prepared:
 
     document: Mapping[str, Any]
     wait_for: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What goes along with a submission: checked like the job itself, before anything is sent."""
+
+    bundle: upload.Bundle | None = None
+    compile: str = ""
+    schedule: tuple[str, str] | None = None  # expression and time zone
+    notify: str = ""
 
 
 @told
@@ -47,13 +64,61 @@ def prepare(job: Job, cluster: Cluster, *, where: Mapping[str, str] | None = Non
     return Prepared(document={**document, "dependsOn": depends}, wait_for=after.wait_for)
 
 
+def extras(asked: JobFile, *, where: Mapping[str, str]) -> Extras:
+    """What a job file asks for besides its job.
+
+    Raises
+    ------
+    InputError
+        What cannot be read or does not go together.
+    """
+    if asked.compile and not asked.upload:
+        what = "there is nothing to compile"
+        raise InputError([Problem(where=where.get("compile", "compile"), what=what, remedy="Bring it: --upload DIR")])
+    scheduled = when(asked.at, asked.every) if asked.at or asked.every else None
+    if scheduled and (asked.wait or asked.after):
+        what = "a schedule submits later: wait and after do not go with it"
+        raise InputError([Problem(where=where.get("at") or where.get("every") or "at", what=what)])
+    if asked.notify:
+        protocol_of(asked.notify)
+    bundle = upload.bundle(Path(asked.upload), where.get("upload", "upload")) if asked.upload else None
+    return Extras(bundle=bundle, compile=asked.compile or "", schedule=scheduled, notify=asked.notify or "")
+
+
+def dressed(job: Job, cluster: Cluster, more: Extras) -> Job:
+    """The job as it is once its code lies where it will lie, and its notice is on it."""
+    if more.notify:
+        job = job.model_copy(update={"label": {**job.label, Tag.NOTIFY.value: more.notify}})
+    if more.bundle is None:
+        return job
+    card = cluster.card
+    place = f"s3://{card.bucket}/{card.prefix}code/{more.bundle.digest}/"
+    code = f"{place.rstrip('/')}-compiled/node-0/" if more.compile else place
+    return job.model_copy(update={"input": (code, *job.input), "workdir": job.workdir or "input"})
+
+
 @told
-def send(prepared: Prepared, cluster: Cluster, *, sleep: Callable[[float], None] = time.sleep) -> str:
-    """Await what must have ended, then submit; the new job's id."""
+def send(
+    prepared: Prepared, cluster: Cluster, *, more: Extras | None = None, sleep: Callable[[float], None] = time.sleep
+) -> str:
+    """Send what goes along, await what must have ended, then submit; the new job's id, or a schedule's name."""
+    more = more or Extras()
+    document = dict(prepared.document)
+    if more.bundle is not None:
+        code = upload.send(more.bundle, cluster)
+        if more.compile:
+            result = f"{code.rstrip('/')}-compiled/"
+            first = compiler(cluster.card, more.compile, code=code, result=result, name=document["jobName"])
+            compiling = send(prepare(first, cluster), cluster)
+            document["dependsOn"] = [*document.get("dependsOn", []), {"jobId": compiling}]
+    if more.notify:
+        subscribe(cluster, more.notify)
+    if more.schedule is not None:
+        return create(cluster, batch.signed(document, cluster.user), *more.schedule)
     waiting = list(prepared.wait_for)
     while waiting:
         states = {item["jobId"]: item["status"] for item in describe(cluster, waiting)}
         waiting = [job_id for job_id in waiting if states.get(job_id, "FAILED") not in ENDED]
         if waiting:
             sleep(cluster.poll_s)
-    return batch.send(cluster.submitter, batch.signed(prepared.document, cluster.user), sleep=sleep)
+    return batch.send(cluster.submitter, batch.signed(document, cluster.user), sleep=sleep)

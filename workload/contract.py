@@ -171,6 +171,7 @@ class Tag(StrEnum):
     )
     JOB = "tutti:job"  # the job's name as the user gave it
     RESUMES = "tutti:resumes"  # the job that this one goes on with
+    NOTIFY = "tutti:notify"  # the address that hears of the job's end
     SWEEP = "tutti:sweep"  # the sweep that it is a point of
 
 

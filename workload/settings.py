@@ -52,7 +52,7 @@ class Settings:
     preflight: bool = True
     metrics: bool = True  # progress as CloudWatch embedded metrics
     checkpoint: str = ""  # where the program keeps its checkpoints: s3://... or shared:...
-    workdir: str = ""  # where the ranks run; "": the job's own folder
+    workdir: str = ""  # where the ranks run, from the job's own folder or absolute; "": the job's own folder
 
     @property
     def join_deadline(self) -> float:

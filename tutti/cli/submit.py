@@ -36,13 +36,14 @@ something is wrong, and all problems are told at once.
 def submit(context: typer.Context, source: str, flags: dict[str, Any]) -> int:
     """Read, check, send; with `wait` stay until the end and answer the job's exit code."""
     from tutti.run import Run  # noqa: PLC0415  --help must not pay for it
-    from tutti.submission import prepare, send  # noqa: PLC0415  the same
+    from tutti.submission import dressed, extras, prepare, send  # noqa: PLC0415  the same
 
     if program := call_of(context).program:
         flags["command"] = list(program)
     asked, where = read(source, flags)
     cluster = cluster_of(context)
-    prepared = prepare(asked.job(), cluster, where=where)
+    more = extras(asked, where=where)
+    prepared = prepare(dressed(asked.job(), cluster, more), cluster, where=where)
     if asked.dry_run or asked.max_cost is not None:
         from tutti.estimate import estimate, refuse_above  # noqa: PLC0415  only where somebody asks
         from tutti.prices import Prices  # noqa: PLC0415  the same
@@ -55,7 +56,12 @@ def submit(context: typer.Context, source: str, flags: dict[str, Any]) -> int:
             return 0
     if prepared.wait_for:
         say(f"waiting for the end of {', '.join(prepared.wait_for)}")
-    run = Run(send(prepared, cluster), cluster)
+    sent = send(prepared, cluster, more=more)
+    if more.schedule is not None:
+        answer = {"schedule": sent, "expression": more.schedule[0]}
+        print(as_json(answer) if asked.json_ else f"{sent}: {more.schedule[0]}")
+        return 0
+    run = Run(sent, cluster)
     name = prepared.document["jobName"]
     if not asked.wait:
         answer = {"id": run.id, "name": name, "queue": prepared.document["jobQueue"].rpartition("/")[2]}

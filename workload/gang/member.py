@@ -271,7 +271,7 @@ class Member:
             log=self._log,
             folder=self._job.run_folder,
             places=places_of(node, layout),
-            job_folder=node.job_folder,
+            job_folder=node.job_folder / self._job.settings.workdir,
             on_record=self._record,
             on_progress=self._progress,
             on_output=self._output,

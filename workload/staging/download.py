@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from workload.staging.checksum import Etag, file_digest, md5, read_etag
 from workload.staging.crew import Damaged, Failed, Limits, Meter
 from workload.staging.disk import write_all
-from workload.staging.places import MIB, spans
+from workload.staging.places import EXECUTABLE, MIB, spans
 from workload.staging.s3 import S3Object, persist
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Download:
         self._half = self.target.with_name(f".{uuid.uuid4().hex}.part")
         self._descriptor = -1
         self._encryption = ""
+        self._executable = False
         self._digests: list[bytes] = []
 
     def begin(self, meter: Meter) -> Sequence[Callable[[], None]]:
@@ -64,6 +65,8 @@ class Download:
             self.notes.append(f"{self.name}: its ETag is no checksum ({self._encryption}): checked by size alone")
         elif not self._matches(etag):
             raise Damaged(f"{self.name}: what arrived does not match the ETag {self.source.etag}, {self.size} bytes")
+        if self._executable:
+            os.fchmod(self._descriptor, 0o755)
         os.utime(self._descriptor, ns=(self.source.modified_ns, self.source.modified_ns))
         if self.durable:
             os.fsync(self._descriptor)
@@ -125,6 +128,7 @@ class Download:
             what["Range"] = f"bytes={offset}-{offset + length - 1}"
         answer = self.client.get_object(**what)  # type: ignore[arg-type]  # all of these are strings
         self._encryption = "customer" if answer.get("SSECustomerAlgorithm") else answer.get("ServerSideEncryption", "")
+        self._executable = answer.get("Metadata", {}).get(EXECUTABLE) == "1"
         digest = md5()
         with closing(answer["Body"]) as body:
             while chunk := body.read(min(READ_BYTES, length - got[0] + 1)):

@@ -12,6 +12,8 @@ S3_SCHEME: Final = "s3://"
 MIB: Final = 1 << 20
 PART_BYTES: Final = 8 * MIB
 """The least part of a multipart upload that we make (S3 demands 5 MiB)."""
+EXECUTABLE: Final = "tutti-executable"
+"""User metadata of an object that is a program ("1"), for S3 keeps no modes; `tutti submit --upload` sets it too."""
 MAX_PARTS: Final = 10_000  # S3's limit of one multipart upload
 MAX_OBJECT_BYTES: Final = 5 << 40  # S3's limit of one object: 5 TiB
 MAX_KEY_BYTES: Final = 1024  # S3's limit of one key, in UTF-8

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from workload.staging.checksum import etag_of, file_digest, read_etag
 from workload.staging.crew import Damaged, Failed, Limits, Meter
-from workload.staging.places import MAX_KEY_BYTES, MAX_OBJECT_BYTES, part_bytes, spans
+from workload.staging.places import EXECUTABLE, MAX_KEY_BYTES, MAX_OBJECT_BYTES, part_bytes, spans
 from workload.staging.s3 import persist, status_of, whole
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Upload:
         self.name = f"s3://{self.bucket}/{self.key}"
         self._descriptor = -1
         self._upload_id: str | None = None
+        self._metadata: dict[str, str] = {}
         self._digests: list[bytes] = []
         self._parts: list[CompletedPartTypeDef] = []
 
@@ -95,12 +96,17 @@ class Upload:
         self._before = self._facts()
         if self._before[0] != self.size:
             raise Failed(f"{self.source}: its size changed from {self.size} to {self._before[0]}: is it still written?")
+        program = os.fstat(self._descriptor).st_mode & 0o100
+        self._metadata = {EXECUTABLE: "1"} if program else {}
         parts = spans(self.size, part_bytes(self.size))
         self._digests = [b""] * len(parts)
         if len(parts) > 1:
             self._parts = [{} for _ in parts]
             created = persist(
-                lambda: whole(self.client.create_multipart_upload(Bucket=self.bucket, Key=self.key), "UploadId"),
+                lambda: whole(
+                    self.client.create_multipart_upload(Bucket=self.bucket, Key=self.key, Metadata=self._metadata),
+                    "UploadId",
+                ),
                 self.name,
                 self.limits,
                 meter,
@@ -150,7 +156,12 @@ class Upload:
         file = cast("IO[bytes]", body)  # botocore needs read, seek and tell alone
         if self._upload_id is None:
             put = self.client.put_object(
-                Bucket=self.bucket, Key=self.key, Body=file, ContentLength=length, ContentMD5=content_md5
+                Bucket=self.bucket,
+                Key=self.key,
+                Body=file,
+                ContentLength=length,
+                ContentMD5=content_md5,
+                Metadata=self._metadata,
             )
             etag, encryption = put["ETag"], put.get("ServerSideEncryption", "")
         else:

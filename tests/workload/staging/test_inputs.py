@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from workload import staging
-from workload.staging import download
+from workload.staging import download, places
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -50,6 +50,14 @@ def nothing_half_made(folder: Path) -> bool:
 
 
 # ---------------------------------------------------------------- what lands where
+
+
+def test_a_program_that_was_uploaded_as_one_can_be_run(s3: "S3Client", into: Path) -> None:
+    s3.put_object(Bucket="bucket", Key="code/run.sh", Body=b"#!/bin/sh", Metadata={places.EXECUTABLE: "1"})
+    s3.put_object(Bucket="bucket", Key="code/data.txt", Body=b"1")
+    staging.stage_to_node(["s3://bucket/code/"], into=into, shared=None, s3=lambda: s3)
+    assert os.access(into / "run.sh", os.X_OK)
+    assert not (into / "data.txt").stat().st_mode & 0o111
 
 
 @pytest.mark.parametrize(

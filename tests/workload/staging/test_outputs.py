@@ -13,6 +13,7 @@ import pytest
 
 from workload import staging
 from workload.staging import places
+from workload.staging.places import EXECUTABLE
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -49,6 +50,15 @@ def test_outputs_of_a_node_lie_under_its_own_name(
     moved = staging.upload_outputs([uri], folder=output, node=3, shared=shared, rescue=None, s3=through)
     assert objects(s3) == expected(output, f"{below}node-3/")
     assert (moved.files, moved.bytes) == (3, MIB + 8)
+
+
+def test_a_program_among_the_outputs_is_known_as_one(s3: "S3Client", tmp_path: Path) -> None:
+    (tmp_path / "solver").write_bytes(b"ELF")
+    (tmp_path / "solver").chmod(0o755)
+    (tmp_path / "notes").write_bytes(b"1")
+    staging.upload_outputs(["s3://bucket/o/"], folder=tmp_path, node=0, shared=None, rescue=None, s3=lambda: s3)
+    assert s3.head_object(Bucket="bucket", Key="o/node-0/solver")["Metadata"] == {EXECUTABLE: "1"}
+    assert s3.head_object(Bucket="bucket", Key="o/node-0/notes")["Metadata"] == {}
 
 
 def test_each_place_gets_everything(s3: "S3Client", through: Any, shared: Path, output: Path) -> None:
