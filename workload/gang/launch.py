@@ -101,6 +101,7 @@ def _openmpi5(launch: Launch) -> list[str]:
         # By network: the names of interfaces differ, and `ecs-eth0` has the same address on every host (traps 4).
         "prte_if_include": networks(launch.hosts, loopback=False),
         "prte_keep_fqdn_hostnames": "1",
+        "prte_allowed_exit_without_sync": "1",  # a rank that ends with 0 does not end the others (DESIGN 4.7)
         **{f"oob_tcp_{k}": v for k, v in _KEEPALIVE.items()},
     }
     return [
@@ -118,6 +119,7 @@ def _openmpi4(launch: Launch) -> list[str]:
         "plm_rsh_no_tree_spawn": "1",
         "oob_tcp_if_include": networks(launch.hosts, loopback=False),
         "orte_keep_fqdn_hostnames": "1",
+        "orte_allowed_exit_without_sync": "1",
         **{f"oob_tcp_{k}": v for k, v in _KEEPALIVE.items()},
     }
     return [

@@ -178,6 +178,12 @@ class MiniGang:
                 raise AssertionError(f"not within {seconds} s; mpiexec {self.code}; records {self.records()}\n{said}")
             self.loop.turn(0.05)
 
+    def turn_for(self, seconds: float) -> None:
+        """Turn the loop for a time in which something must not happen."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.loop.turn(0.05)
+
     def run(self, argv: Sequence[str], seconds: float = 30.0) -> int:
         """Start mpiexec and turn the loop until it and all ranks have ended; returns mpiexec's code."""
         self.launch(argv)

@@ -116,9 +116,11 @@ def test_exit_without_abort_is_recorded_at_once_with_its_code(gang_of: Gangs, co
 
 def test_an_early_exit_with_0_is_no_failure(gang_of: Gangs, compiled: Compile) -> None:
     gang = gang_of(nodes=2)
-    gang.launch([compiled(ENDS), "0", "stay"])
+    gang.launch([compiled(ENDS), "late0", "stay"])
     gang.until(lambda: any(r.rank == 0 for r in gang.ended()), 20.0)
+    gang.turn_for(1.0)
     assert first_failure(gang.records()) is None
+    assert [r.rank for n in gang.nodes for r in n.ranks.running()] == [1]
 
 
 @pytest.mark.parametrize(("how", "code"), [("kill", 137), ("segv", 139)])
