@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 AT_ONCE_S: Final = 0.25
+MPI_ERR_UNKNOWN: Final = 14  # with this code Open MPI ends a rank whose peer's connection is closed
+MPICH_SAYS: Final = "Fatal error in "  # MPICH and Intel MPI, on the rank's own stderr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +53,8 @@ def first_failure(records: Iterable[RankRecord]) -> RankRecord | None:
     """The record that gives the job its code: the first rank in time that ended other than with 0 (DESIGN 4.7).
 
     Ranks that vanished with their shims count only where no other failed: mpiexec ends the rest when one has failed.
-    Of ends as good as at once, one by a signal counts: measured, the peers of a crashed rank see its connection closed,
-    and exit with their MPI's own code, within a millisecond of the crash.
+    Measured: within a millisecond of a rank's end its peers see its connection closed and end by their MPI's own error.
+    So of ends as good as at once those do not count beside another, and one by a signal counts first.
     """
     failed = [(r.ended, r) for r in records if r.ended is not None and r.code]
     reported = [f for f in failed if f[1].reported] or failed
@@ -60,4 +62,9 @@ def first_failure(records: Iterable[RankRecord]) -> RankRecord | None:
         return None
     first = min(ended for ended, _ in reported)
     at_once = [f for f in reported if f[0] - first <= AT_ONCE_S]
-    return min(at_once, key=lambda f: (not f[1].signal, f[0], f[1].rank))[1]
+    return min(at_once, key=lambda f: (_by_mpi(f[1]), not f[1].signal, f[0], f[1].rank))[1]
+
+
+def _by_mpi(record: RankRecord) -> bool:
+    """Whether the rank's MPI ended it, as far as one can tell: it does so when a peer has gone."""
+    return record.code == MPI_ERR_UNKNOWN or MPICH_SAYS in record.last_words
