@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OPENMPI := .mpi/openmpi
 OPENMPI_READY := $(OPENMPI)/.ready
+INTEL_READY := .mpi/intel/.ready
+OPENMPI4_READY := .mpi/openmpi4/.ready
 
 .PHONY: help setup lock demo test test-mpi test-docker lint image docs clean
 
@@ -45,6 +47,19 @@ test: $(READY) $(OPENMPI_READY) ## all tests
 
 test-docker: $(READY) ## the tests that run the image, with the Docker engine at hand (after `make image`)
 	@$(BIN)/python -m pytest -m docker
+
+test-mpi: $(READY) $(OPENMPI_READY) $(INTEL_READY) $(OPENMPI4_READY) ## launches with Intel MPI and Debian's Open MPI 4.1 as well
+	@TUTTI_TEST_MPIS="mpich openmpi intel openmpi4" $(BIN)/python -m pytest tests/workload/gang/test_launch_ranks.py
+
+# 390 MB: only where somebody asks for it.
+$(INTEL_READY): requirements-intelmpi.txt $(READY)
+	@echo "installing Intel MPI into .mpi/intel (390 MB)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --ignore-installed --prefix $(CURDIR)/.mpi/intel -r requirements-intelmpi.txt
+	@touch $@
+
+$(OPENMPI4_READY): .ci/openmpi4
+	@.ci/openmpi4 $(CURDIR)/.mpi/openmpi4
+	@touch $@
 
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check .

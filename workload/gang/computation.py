@@ -93,6 +93,7 @@ class Computation:
                 layout=self._layout,
                 argv=self._job.argv,
                 address=self._job.node.address,
+                interface=self._job.node.interface.name,
                 agent=self._agents.agent,
                 shim=shim,
             )
