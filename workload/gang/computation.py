@@ -162,7 +162,8 @@ class Computation:
     def _mpiexec_ended(self, code: int) -> None:
         self._mpiexec_code = code
         self._look()
-        self._after(RECORDS_S, self._cut_all)  # what it left behind, where it left anything
+        if not self._stop_begun:  # else ranks may still use their grace
+            self._after(RECORDS_S, self._cut_all)
 
     def _cut_mpiexec(self) -> None:
         if self._mpiexec is not None and self._mpiexec_code is None and not self._cut:

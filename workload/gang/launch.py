@@ -107,7 +107,7 @@ def _openmpi5(launch: Launch) -> list[str]:
     return [
         "--leave-session-attached",
         # Else it ends every rank when one ends with 0 before MPI_Finalize; how a job ends is main's to say.
-        *("--runtime-options", "recoverable"),
+        *("--runtime-options", "recoverable,error-nonzero-status=0"),
         *_pairs("--prtemca", parameters),
         *_openmpi_places(launch),
     ]

@@ -23,7 +23,7 @@ from workload.gang.keys import GangKeys
 from workload.gang.launch import daemon_environment
 from workload.gang.lines import LineReader
 from workload.gang.log import Log
-from workload.gang.loop import Loop
+from workload.gang.loop import Loop, Timer
 from workload.gang.places import Layout
 from workload.gang.ranks import Ranks
 from workload.gang.records import RankRecord
@@ -38,6 +38,8 @@ DOOR_CLOSED_S: Final = 60.0  # handshakes that fail for so long are no accident
 LOG_S: Final = 2.0  # for the ranks' last lines, once they have ended
 LEAVE_S: Final = 3.0  # for killed processes to go
 PROGRESS_EVERY_S: Final = 0.5  # to main, at most
+WORDS_S: Final = 0.2  # after new output, main gets its last line: a node that dies has said something
+WORDS_A_SECOND: Final = 500.0  # of all nodes together
 PROBE_S: Final = 5.0
 
 
@@ -70,6 +72,7 @@ class Member:
         self._looked = self._heard
         self._knocking: float | None = None
         self._active = False
+        self._telling: Timer | None = None
         self._quiet = False  # MPI's daemons: main is ending mpiexec
         self._progress_sent: dict[int, float] = {}
         self._ranks: Ranks | None = None
@@ -323,6 +326,13 @@ class Member:
 
     def _output(self) -> None:
         self._active = True
+        if self._telling is None:
+
+            def tell() -> None:
+                self._telling = None
+                self._beat()
+
+            self._telling = self._loop.after(max(WORDS_S, self._job.node.count / WORDS_A_SECOND), tell)
 
     def _progress(self, progress: Progress, datagram: Mapping[str, Any]) -> None:
         self._active = True

@@ -108,6 +108,8 @@ class Reception:
                 self._peers[peer.index] = peer
                 self.watch.beat(peer.index, time.monotonic())
                 self.send(peer.index, {"t": "welcome"})
+                here = len(self.roster.members)
+                self._log.says(f"node {peer.index} is in, from {hello.address}: {here} of {self.roster.count}")
                 if abs(skew := time.time() - hello.clock) > SKEW_S:
                     self._log.says(
                         f"node {peer.index}'s clock is {abs(skew):.1f} s {'behind' if skew > 0 else 'ahead'}"

@@ -41,5 +41,6 @@ esac
 code=$?
 echo "end $who $code $$" >"$folder/report"
 # mpiexec must see a signal where there was one: it ends the other ranks for that, and may wait for ever otherwise.
-[ "$code" -le 128 ] || kill -$((code - 128)) $$ 2>/dev/null
+# But not SIGTERM: the first rank that a stop ends must not take those with it that are still saving.
+[ "$code" -le 128 ] || [ "$code" -eq 143 ] || kill -$((code - 128)) $$ 2>/dev/null
 exit "$code"
