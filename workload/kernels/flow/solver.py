@@ -1,0 +1,219 @@
+"""The flow on all ranks: blocks, halos and the kernel put together."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from mpi4py import MPI
+
+from workload import halo
+from workload.grid import Block, Decomposition, decompose
+from workload.kernels.flow import links as linking
+from workload.kernels.flow.case import Case, initial_moments
+from workload.kernels.flow.collision import equilibrium, moments
+from workload.kernels.flow.layout import Layout
+from workload.kernels.flow.links import SIDE
+from workload.kernels.flow.schedule import Ends, plan, segments
+from workload.kernels.flow.stencil import DIRECTIONS
+
+FACE_COST = (8.0, 1.0, 1.0)  # of a shared face, in updates a cell: one across x is read and written cell by cell
+TILE = 16  # rows: two planes of a tile, 19 x 160 float64 cells each row, lie in the second-level cache
+STEPS_AT_ONCE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The part of a case that one rank has: where, and what lies around it."""
+
+    case: Case
+    decomposition: Decomposition
+    rank: int
+
+    @cached_property
+    def block(self) -> Block:
+        return self.decomposition.block(self.rank)
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        nx, ny, nz = self.block.shape
+        return nx, ny, nz
+
+    @cached_property
+    def ends(self) -> tuple[Ends, Ends, Ends]:
+        """What each end of the block is."""
+
+        def kind(axis: int, step: int) -> str:
+            offset = [0, 0, 0]
+            offset[axis] = step
+            if self.decomposition.neighbour(self.rank, offset) is None:
+                return "wall"
+            return "wrap" if self.decomposition.parts[axis] == 1 else "cut"
+
+        x, y, z = ((kind(axis, -1), kind(axis, 1)) for axis in range(3))
+        return x, y, z
+
+    @cached_property
+    def layout(self) -> Layout:
+        x, y, z = ("wrap" in ends for ends in self.ends)
+        return Layout(shape=self.shape, wraps=(x, y, z))
+
+    @cached_property
+    def columns(self) -> list[int]:
+        return segments(self.shape[0], self.ends[0])
+
+    def crossings(self) -> list[halo.Crossing]:
+        """Slots that are shared with other ranks."""
+
+        def theirs(offset: tuple[int, ...]) -> Sequence[int]:
+            peer = self.decomposition.neighbour(self.rank, offset)
+            return self.shape if peer is None else self.decomposition.block(peer).shape
+
+        cut = [(low == "cut", high == "cut") for low, high in self.ends]
+        return [
+            crossing
+            for crossing in halo.crossings(
+                self.shape, DIRECTIONS, cut=cut, wraps=self.layout.wraps, owner_shape=theirs
+            )
+            if self.decomposition.neighbour(self.rank, crossing.offset) is not None
+        ]
+
+    @cached_property
+    def around(self) -> linking.Surroundings:
+        indices = [
+            np.arange(start - 1, start + count + 1) % cells
+            for start, count, cells in zip(self.block.start, self.shape, self.case.grid, strict=True)
+        ][::-1]
+        obstacle = self.case.obstacle
+        solid = (
+            np.zeros([len(index) for index in indices], dtype=np.bool_) if obstacle is None else obstacle.around(indices)
+        )
+        return linking.surroundings(
+            solid,
+            outside=[(low == "wall", high == "wall") for low, high in self.ends],
+            closing=self.layout.wraps[0],
+            order=self.case.side_order(),
+        )
+
+    def links(self, dtype: npt.DTypeLike) -> tuple[linking.Links, linking.Openings]:
+        case = self.case
+
+        def wall_speed(side: int, direction: int, x: Any, y: Any, z: Any) -> Any:
+            velocity = case.sides[side // 2][side % 2].velocity
+            e = DIRECTIONS[direction]
+            crossing = [
+                index + start + 0.5 + 0.5 * step for index, start, step in zip((x, y, z), self.block.start, e, strict=True)
+            ]
+            return sum(c * v for c, v in zip(e, velocity, strict=True)) * case.profile(side, crossing)
+
+        open_sides = frozenset(
+            2 * axis + high for axis in range(3) for high in range(2) if case.sides[axis][high].kind == "outlet"
+        )
+        return linking.links(
+            self.around, self.layout, columns=self.columns, open_sides=open_sides, wall_speed=wall_speed, dtype=dtype
+        )
+
+
+class Flow:
+    """A case that runs on all ranks of a communicator.
+
+    All methods are collective over `comm`. Steps come in pairs: in-place streaming has the populations in their
+    natural order after an even number of steps.
+    """
+
+    def __init__(self, case: Case, comm: MPI.Comm, *, dtype: npt.DTypeLike, kernel: Callable[..., Any] | None = None) -> None:
+        self.case = case
+        self.comm = comm
+        self.dtype = np.dtype(dtype)
+        decomposition = decompose(case.grid, comm.size, periodic=case.periodic, face_cost=FACE_COST)
+        self.part = Part(case=case, decomposition=decomposition, rank=comm.rank)
+        part = self.part
+        links, openings = part.links(dtype)
+        if kernel is None:
+            from workload.kernels.flow.cpu import Cpu as kernel  # noqa: PLC0415, N813 - a GPU run needs no numba
+        self.kernel = kernel(
+            layout=part.layout,
+            spans=linking.spans(part.around.fluid, part.columns),
+            links=links,
+            openings=openings,
+            rates=case.rates,
+            force=case.force,
+            dtype=self.dtype,
+        )
+        schedule = plan(part.shape, part.ends, tile=TILE)
+        self._skin, self._rest = (self.kernel.program(sweeps) for sweeps in (schedule.skin, schedule.rest))
+        self._inner = [self.kernel.program(chunk) for chunk in schedule.inner]
+        fetch, give = halo.messages(
+            comm.rank,
+            decomposition,
+            part.crossings(),
+            lambda peer: Part(case=case, decomposition=decomposition, rank=peer).crossings(),
+            self._slots,
+        )
+        self._fetch, self._give = halo.Exchange(comm, fetch), halo.Exchange(comm, give)
+        self._start()
+
+    def _slots(self, population: int, box: Sequence[tuple[int, int]]) -> Any:
+        """View of a population's slots in a box of cells, ghosts having the numbers -1 and count."""
+        layout = self.part.layout
+        ghosts = (1, *layout.ghosts)
+        x, y, z = (slice(start + ghost, stop + ghost) for (start, stop), ghost in zip(box, ghosts, strict=True))
+        return layout.view(self.kernel.storage)[z, y, population, x]
+
+    def _start(self) -> None:
+        """Equilibrium with the case's density and velocity."""
+        (x0, y0, _), (nx, ny, nz) = self.part.block.start, self.part.shape
+        excess, velocity = initial_moments(self.case, np.arange(x0, x0 + nx), np.arange(y0, y0 + ny))
+        constant = lambda value: np.float64(value)  # noqa: E731 - one line
+        populations = equilibrium(excess, excess + 1.0, velocity, constant)
+        inner = self.populations
+        for i, population in enumerate(populations):
+            inner[:, :, i, :] = np.broadcast_to(population, (ny, nx))
+
+    @property
+    def populations(self) -> Any:
+        """The block's populations, less their weights: a view, (nz, ny, 19, nx). With the block, all of the state."""
+        return self.part.layout.inner(self.kernel.storage)
+
+    def advance(self, steps: int) -> None:
+        """Advance by an even number of steps."""
+        if steps % STEPS_AT_ONCE:
+            raise ValueError(f"got {steps} steps; allowed: an even number, for in-place streaming goes in pairs of steps")
+        half = len(self._inner) // 2
+        for pair in range(steps // STEPS_AT_ONCE):
+            for chunk in self._inner[:half]:
+                self.kernel.execute(chunk)
+                self._give.progress()
+            if pair:
+                self._take_back()
+            self.kernel.execute(self._skin)
+            self._fetch.start()
+            for chunk in self._inner[half:]:
+                self.kernel.execute(chunk)
+                self._fetch.progress()
+            self._fetch.finish()
+            self.kernel.execute(self._rest)
+            self._give.start()
+        if steps:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        """Wait for the slots that other ranks give back."""
+        self._give.finish()
+        self.kernel.return_across()
+
+    @cached_property
+    def fluid(self) -> npt.NDArray[np.bool_]:
+        """The block's cells that are fluid, (nz, ny, nx)."""
+        return self.part.around.fluid
+
+    def fields(self) -> tuple[Any, list[Any]]:
+        """Density and velocity (x, y, z) of the block, each (nz, ny, nx); solid cells have density 1 and rest."""
+        f = [self.populations[:, :, i, :] for i in range(len(DIRECTIONS))]
+        one = self.dtype.type
+        _, density, momentum = moments(f, lambda value: one(float(value)))
+        half = one(0.5)
+        velocity = [(j + half * one(g)) / density for j, g in zip(momentum, self.case.force, strict=True)]
+        return np.where(self.fluid, density, one(1)), [np.where(self.fluid, u, one(0)) for u in velocity]
