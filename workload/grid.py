@@ -100,8 +100,8 @@ def decompose(
     """
     if not 1 <= len(cells) <= 3 or len(periodic) != len(cells) or min(cells) < 1 or ranks < 1:
         raise GridError(
-            f"got a grid of {'x'.join(map(str, cells))} cells, {len(periodic)} ends, for {ranks} ranks; allowed: 1 to 3 axes "
-            "of at least 1 cell each, as many ends, at least 1 rank"
+            f"got a grid of {'x'.join(map(str, cells))} cells, {len(periodic)} ends, for {ranks} ranks; "
+            "allowed: 1 to 3 axes of at least 1 cell each, as many ends, at least 1 rank"
         )
     costs = tuple(face_cost) if face_cost is not None else (1.0,) * len(cells)
     fitting = [
@@ -112,8 +112,9 @@ def decompose(
     if not fitting:
         most = next(count for count in range(ranks - 1, 0, -1) if _fits(cells, count))
         raise GridError(
-            f"{ranks} ranks cannot share a grid of {'x'.join(map(str, cells))} cells: no way to cut its axes into {ranks} "
-            f"blocks leaves every block at least one plane of cells; use {most} ranks or fewer, or a larger grid"
+            f"{ranks} ranks cannot share a grid of {'x'.join(map(str, cells))} cells: no way to cut its axes "
+            f"into {ranks} blocks leaves every block at least one plane of cells; use {most} ranks "
+            "or fewer, or a larger grid"
         )
 
     def time(parts: tuple[int, ...]) -> float:
@@ -146,9 +147,8 @@ def shell(outer: Sequence[tuple[int, int]], inner: Sequence[tuple[int, int]]) ->
     boxes: list[tuple[tuple[int, int], ...]] = []
     rest = list(outer)
     for axis, ((start, stop), (from_, to)) in enumerate(zip(outer, inner, strict=True)):
-        for cut in ((start, from_), (to, stop)):
-            if cut[0] < cut[1]:
-                boxes.append((*rest[:axis], cut, *rest[axis + 1 :]))
+        cuts = [(low, high) for low, high in ((start, from_), (to, stop)) if low < high]
+        boxes += [(*rest[:axis], cut, *rest[axis + 1 :]) for cut in cuts]
         rest[axis] = (from_, to)
     return boxes
 

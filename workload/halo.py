@@ -109,6 +109,11 @@ class Exchange:
             self._requests.append(comm.Send_init(self._buffers.for_mpi(out), message.peer, message.send_tag))
             self._bytes += int(out.nbytes)
 
+    @property
+    def memory(self) -> int:
+        """Bytes of the buffers."""
+        return sum(int(part.nbytes) for _, out, _, back in self._moves for part in (*out, *back))
+
     def start(self) -> None:
         """Pack and send."""
         began = time.perf_counter()

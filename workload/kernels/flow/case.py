@@ -69,8 +69,14 @@ class Case:
         return self.velocity * self.length / self.viscosity
 
     @property
+    def fastest(self) -> float:
+        """The greatest velocity that the case prescribes."""
+        return max(self.velocity, *(math.hypot(*side.velocity) for ends in self.sides for side in ends))
+
+    @property
     def mach(self) -> float:
-        return self.velocity * math.sqrt(3.0)
+        """The greatest velocity over the lattice's speed of sound."""
+        return self.fastest * math.sqrt(3.0)
 
     @property
     def relaxation_time(self) -> float:
@@ -129,7 +135,11 @@ def initial_moments(case: Case, x: npt.NDArray[np.int64], y: npt.NDArray[np.int6
             for high in range(2):
                 side = case.sides[axis][high]
                 if side.kind == "inlet":
-                    at = [np.full((1, 1), 0.5), ((np.arange(case.grid[1]) + 0.5)[y])[:, None], np.full((1, 1), case.grid[2] / 2)]
+                    at = [
+                        np.full((1, 1), 0.5),
+                        ((np.arange(case.grid[1]) + 0.5)[y])[:, None],
+                        np.full((1, 1), case.grid[2] / 2),
+                    ]
                     factor = case.profile(2 * axis + high, at)
                     return zero, [component * factor for component in side.velocity]
     return zero, [zero, zero, zero]

@@ -140,4 +140,5 @@ def open_end(f: Sequence[N], direction: int, constant: Constant[N]) -> N:
     i = direction if direction % 2 else OPPOSITE[direction]
     speed = along(DIRECTIONS[i], u)
     bracket = speed * speed * constant(Fraction(9, 2)) - total([c * c for c in u]) * constant(Fraction(3, 2))
-    return bracket * constant(2 * WEIGHTS[i]) - f[direction]
+    returning: N = bracket * constant(2 * WEIGHTS[i]) - f[direction]
+    return returning

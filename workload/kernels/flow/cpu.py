@@ -1,19 +1,23 @@
 """The flow's kernel on the CPU: sweeps over rows, compiled by numba."""
 
 import mmap
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from numba import njit, typeof
 
+from workload import halo
 from workload.kernels.flow.layout import Layout
-from workload.kernels.flow.links import Links, Openings, Spans
+from workload.kernels.flow.links import Links, Openings, Surroundings, spans
 from workload.kernels.flow.schedule import SEGMENTS, Sweep
 from workload.kernels.flow.simd import lanes, opening, update
 from workload.kernels.flow.stencil import DIRECTIONS, Q
 
+# Without `startup.prepare`, numba would go on using what it compiled before another module of the kernel changed.
+KEPT = "NUMBA_CACHE_DIR" in os.environ
 HUGE_PAGE = 2 << 20  # bytes: one entry of the address cache then covers 512 small pages; worth a factor of 1.5 to 2
 
 _even = update(odd=False, forced=False, tail=False)
@@ -28,8 +32,10 @@ _opening_even = opening(odd=False)
 _opening_odd = opening(odd=True)
 
 
-@njit(error_model="numpy", nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
-def _even_row(f, rows, stride, x0, x1, ahead, parameters, forced):  # type: ignore[no-untyped-def]
+@njit(error_model="numpy", nogil=True, cache=KEPT)
+def _even_row(  # noqa: PLR0917 - compiled functions take arguments by position
+    f: Any, rows: Any, stride: Any, x0: Any, x1: Any, ahead: Any, parameters: Any, forced: Any
+) -> None:
     """Even step of the cells x0 ... x1 of a row."""
     whole = x1 - (x1 - x0) % lanes(f)
     if forced:
@@ -44,8 +50,10 @@ def _even_row(f, rows, stride, x0, x1, ahead, parameters, forced):  # type: igno
             _even_tail(f, rows, stride, whole, 0, x1 - whole, parameters)
 
 
-@njit(error_model="numpy", nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
-def _odd_row(f, rows, stride, x0, x1, parameters, forced):  # type: ignore[no-untyped-def]
+@njit(error_model="numpy", nogil=True, cache=KEPT)
+def _odd_row(  # noqa: PLR0917 - compiled functions take arguments by position
+    f: Any, rows: Any, stride: Any, x0: Any, x1: Any, parameters: Any, forced: Any
+) -> None:
     """Odd step of the cells x0 ... x1 of a row."""
     whole = x1 - (x1 - x0) % lanes(f)
     if forced:
@@ -60,8 +68,19 @@ def _odd_row(f, rows, stride, x0, x1, parameters, forced):  # type: ignore[no-un
             _odd_tail(f, rows, stride, whole, 0, x1 - whole, parameters)
 
 
-@njit(error_model="numpy", nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
-def _advance(f, program, planes, row_offsets, stride, spans, links, openings, parameters, forced):  # type: ignore[no-untyped-def]
+@njit(error_model="numpy", nogil=True, cache=KEPT)
+def _advance(  # noqa: PLR0917 - compiled functions take arguments by position
+    f: Any,
+    program: Any,
+    planes: Any,
+    row_offsets: Any,
+    stride: Any,
+    spans: Any,
+    links: Any,
+    openings: Any,
+    parameters: Any,
+    forced: Any,
+) -> None:
     """Execute sweeps (see `schedule.Sweep`), one a line of `program`."""
     span_bounds, ranges = spans
     link_bounds, ghost, home, constant = links
@@ -95,9 +114,11 @@ def _advance(f, program, planes, row_offsets, stride, spans, links, openings, pa
                     f[open_home[n]] = _opening_odd(f, rows, stride, open_x[n], open_direction[n])
 
 
-@njit(error_model="numpy", nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
-def _worst(f, planes, row_offsets, stride, spans, limit):  # type: ignore[no-untyped-def]
-    """Number (x fastest) of the first fluid cell whose density is further than `limit` from 1, or no number; else -1."""
+@njit(error_model="numpy", nogil=True, cache=KEPT)
+def _worst(  # noqa: PLR0917 - compiled functions take arguments by position
+    f: Any, planes: Any, row_offsets: Any, stride: Any, spans: Any, limit: Any
+) -> int:
+    """Number (x fastest) of the first fluid cell whose density is off by more than `limit`, or no number; else -1."""
     span_bounds, ranges = spans
     height, depth, width = len(row_offsets) - 2, len(planes) - 2, stride - 2
     excess = np.zeros(width, f.dtype)
@@ -113,7 +134,7 @@ def _worst(f, planes, row_offsets, stride, spans, limit):  # type: ignore[no-unt
             for s in range(span_bounds[first], span_bounds[first + SEGMENTS]):
                 for x in range(ranges[s, 0], ranges[s, 1]):
                     if not abs(excess[x]) <= limit:
-                        return (z * height + y) * width + x
+                        return int((z * height + y) * width + x)
     return -1
 
 
@@ -131,11 +152,14 @@ def allocate(elements: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
 class Cpu:
     """A block's populations in this machine's memory, and the compiled sweeps over them."""
 
+    sweeps = True  # both steps of a cell while it lies in the cache
+
     def __init__(
         self,
         *,
         layout: Layout,
-        spans: Spans,
+        around: Surroundings,
+        columns: Sequence[int],
         links: Links,
         openings: Openings,
         rates: tuple[float, float],
@@ -145,8 +169,9 @@ class Cpu:
         self.layout = layout
         self.storage = allocate(int(np.prod(layout.storage_shape)), dtype)
         self._links = links
-        real = np.dtype(dtype).type
-        self._spans = (spans.bounds, spans.ranges)
+        real: Any = np.dtype(dtype).type
+        stretches = spans(around.fluid, columns)
+        self._spans = (stretches.bounds, stretches.ranges)
         self._arguments = (
             layout.plane_offsets,
             layout.row_offsets,
@@ -158,9 +183,12 @@ class Cpu:
             any(force),
         )
 
-    def run(self, sweeps: Sequence[Sweep]) -> None:
-        """Advance the cells of `sweeps`, in their order."""
-        _advance(self.storage, self.program(sweeps), *self._arguments)
+    def compile(self) -> bool:
+        """Compile what `execute` and `first_bad` need, or load it; whether it was there already."""
+        arguments = (self.storage, self.program([]), *self._arguments)
+        _advance.compile(tuple(map(typeof, arguments)))
+        self.first_bad(1.0)
+        return bool(_advance.stats.cache_hits)
 
     def program(self, sweeps: Sequence[Sweep]) -> npt.NDArray[np.int64]:
         """Sweeps as `execute` takes them."""
@@ -174,6 +202,39 @@ class Cpu:
         """Number (x fastest) of the block's first fluid cell whose density is off by more than `limit`; -1: none."""
         layout = self.layout
         return int(_worst(self.storage, layout.plane_offsets, layout.row_offsets, layout.stride, self._spans, limit))
+
+    def memory(self) -> int:
+        """Bytes of the arrays that last."""
+        links, spans, openings = self._links, self._arguments[3], self._arguments[5]
+        arrays = (
+            links.bounds,
+            links.ghost,
+            links.home,
+            links.constant,
+            links.obstacle,
+            links.across,
+            *spans,
+            *openings,
+        )
+        return self.storage.nbytes + sum(array.nbytes for array in arrays)
+
+    def skin_done(self) -> None:
+        """Nothing: each row's walls are seen to with its own steps."""
+
+    def odd_done(self) -> None:
+        """Nothing: the same."""
+
+    def host(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """An array of the kernel's as one of numpy: the same."""
+        return array
+
+    def put(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """An array of numpy as one of the kernel's: the same."""
+        return array
+
+    def buffers(self) -> halo.Buffers:
+        """Memory for MPI."""
+        return halo.Buffers()
 
     def return_across(self) -> None:
         """Return what left towards other ranks' solid cells, once more (see `Links.across`)."""

@@ -57,7 +57,7 @@ class Openings:
 
 @dataclass(frozen=True, kw_only=True)
 class Spans:
-    """The fluid's stretches of each row: `ranges[bounds[k] : bounds[k + 1]]` are (x0, x1) of the k-th (row, segment)."""
+    """The fluid's stretches: `ranges[bounds[k] : bounds[k + 1]]` are the (x0, x1) of the k-th (row, segment)."""
 
     bounds: Integers
     ranges: Integers
@@ -75,10 +75,13 @@ class Surroundings:
     @property
     def fluid(self) -> Mask:
         """The block's own cells that are fluid, (nz, ny, nx)."""
-        return self.kinds[1:-1, 1:-1, 1:-1] == FLUID
+        found: Mask = self.kinds[1:-1, 1:-1, 1:-1] == FLUID
+        return found
 
 
-def surroundings(solid: Mask, *, outside: Sequence[tuple[bool, bool]], closing: bool, order: Sequence[int]) -> Surroundings:
+def surroundings(
+    solid: Mask, *, outside: Sequence[tuple[bool, bool]], closing: bool, order: Sequence[int]
+) -> Surroundings:
     """solid: obstacles of the block and of one cell around it, (nz + 2, ny + 2, nx + 2).
 
     outside: for each axis x, y, z, whether the block's low and high end are the domain's. closing: rows close on
@@ -129,7 +132,13 @@ WallSpeed = Callable[[int, int, Integers, Integers, Integers], npt.NDArray[np.fl
 
 
 def links(
-    around: Surroundings, layout: Layout, *, columns: Sequence[int], open_sides: frozenset[int], wall_speed: WallSpeed, dtype: Any
+    around: Surroundings,
+    layout: Layout,
+    *,
+    columns: Sequence[int],
+    open_sides: frozenset[int],
+    wall_speed: WallSpeed,
+    dtype: Any,
 ) -> tuple[Links, Openings]:
     """All links of a block's fluid cells.
 
@@ -155,13 +164,15 @@ def links(
                 constant[at] = -6.0 * float(WEIGHTS[i]) * wall_speed(side, i, x[at], y[at], z[at])
         inside = np.logical_and.reduce(
             [
-                (0 <= at + step) & (at + step < count) | wraps
+                ((at + step >= 0) & (at + step < count)) | wraps
                 for at, step, count, wraps in zip((x, y, z), DIRECTIONS[i], layout.shape, layout.wraps, strict=True)
             ]
         )
         across = (kind == SOLID) & ~inside
         parts.append((z * ny + y, x, np.full(len(x), i), ghost, home, constant, kind, across))
-    row, x, direction, ghost, home, constant, kind, across = (np.concatenate(column) for column in zip(*parts, strict=True))
+    row, x, direction, ghost, home, constant, kind, across = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
     opens = np.isin(kind, [SIDE + side for side in open_sides])
     order, bounds = _bounds(row[~opens], x[~opens], nz * ny, columns)
     closed = np.nonzero(~opens)[0][order]

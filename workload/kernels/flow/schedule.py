@@ -47,7 +47,7 @@ class Schedule:
 
 
 def segments(cells: int, ends: Ends) -> list[int]:
-    """Bounds of a row's SEGMENTS segments: depth 0, depth 1, inner, depth 1, depth 0; all inner where nothing is cut."""
+    """Bounds of a row's SEGMENTS segments: depth 0, depth 1, inner, depth 1, depth 0; all inner if nothing is cut."""
     if "cut" not in ends:
         return [0, 0, 0, cells, cells, cells]
     low, low_2 = min(1, cells), min(2, cells)
@@ -61,9 +61,12 @@ def _margin(cells: int, ends: Ends, depth: dict[str, int]) -> Range:
     return start, max(start, cells - depth[ends[1]])
 
 
-def plan(shape: Sequence[int], ends: Sequence[Ends], *, tile: int, chunks: int = 8) -> Schedule:
-    """The schedule for a block of `shape` cells (x, y, z) with these ends; `tile` rows are swept together."""
-    nx, ny, nz = shape
+def plan(shape: Sequence[int], ends: Sequence[Ends], *, tile: int | None, chunks: int = 8) -> Schedule:
+    """The schedule for a block of `shape` cells (x, y, z) with these ends; `tile` rows are swept together.
+
+    tile None is for a device that has no use for sweeps: the inner cells take their even steps, then their odd ones.
+    """
+    _, ny, nz = shape
     cut_x = "cut" in ends[0]
     depth_even, depth_odd = {"wall": 0, "wrap": 0, "cut": 1}, {"wall": 0, "wrap": 1, "cut": 2}
     whole = ((0, nz), (0, ny), (0, SEGMENTS))
@@ -79,7 +82,12 @@ def plan(shape: Sequence[int], ends: Sequence[Ends], *, tile: int, chunks: int =
     )
     if any(stop <= start for start, stop in even):
         even = ((0, 0), (0, 0), (0, 0))
-    sweeps = _sweep(even, odd, tile)
+    if tile is None:
+        boxes = ((0, even), (1, odd))
+        sweeps = [Sweep(parity, *z, *y, *s) for parity, (z, y, s) in boxes if z[0] < z[1] and y[0] < y[1]]
+        chunks = 2
+    else:
+        sweeps = _sweep(even, odd, tile)
     size = max(1, -(-len(sweeps) // chunks))
     done = odd if even != ((0, 0), (0, 0), (0, 0)) else ((0, 0), (0, 0), (0, 0))
     return Schedule(

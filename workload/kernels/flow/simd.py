@@ -13,14 +13,15 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]  # it has no types
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils as _cgutils
 from numba.extending import intrinsic
 
 from workload.kernels.flow.collision import collide, open_end
 from workload.kernels.flow.stencil import DIRECTIONS, OPPOSITE, Q
 
+cgutils: Final[Any] = _cgutils  # untyped
 INT: Final = ir.IntType(64)
 FLAG: Final = ir.IntType(32)
 
@@ -114,18 +115,23 @@ def update(*, odd: bool, forced: bool, tail: bool) -> Any:
     many elements on; even steps alone), count (cells of the vector that exist; tails alone), rates and force (2 + 3).
     """
 
-    @intrinsic  # type: ignore[misc]  # numba is untyped
-    def cells(typing: Any, f: Any, rows: Any, stride: Any, x: Any, ahead: Any, count: Any, parameters: Any) -> Any:
+    @intrinsic
+    def cells(  # noqa: PLR0917 - numba's intrinsics take arguments by position
+        _typing: Any, f: Any, rows: Any, stride: Any, x: Any, ahead: Any, count: Any, parameters: Any
+    ) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
             storage = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0]).data
             size = signature.args[0].dtype.bitwidth // 8
             kind = ir.VectorType(context.get_value_type(signature.args[0].dtype), vector_bytes(context) // size)
             pointers = [
-                builder.gep(storage, [index]) for index in slots(builder, arguments[1], arguments[2], arguments[3], odd=odd)
+                builder.gep(storage, [index])
+                for index in slots(builder, arguments[1], arguments[2], arguments[3], odd=odd)
             ]
             if not odd and not tail:
                 for pointer in pointers:
-                    _prefetch(builder, builder.bitcast(builder.gep(pointer, [arguments[4]]), ir.IntType(8).as_pointer()))
+                    _prefetch(
+                        builder, builder.bitcast(builder.gep(pointer, [arguments[4]]), ir.IntType(8).as_pointer())
+                    )
             pointers = [builder.bitcast(pointer, kind.as_pointer()) for pointer in pointers]
             values = [builder.extract_value(arguments[6], k) for k in range(5)]
             even_rate, odd_rate, *force = (Lanes(builder, splat(builder, value, kind.count)) for value in values)
@@ -162,15 +168,13 @@ def opening(*, odd: bool) -> Any:
     Its arguments: storage (1-D), rows, stride, x of the cell, direction that left (an index, at run time).
     """
 
-    @intrinsic  # type: ignore[misc]  # numba is untyped
-    def returning(typing: Any, f: Any, rows: Any, stride: Any, x: Any, direction: Any) -> Any:
+    @intrinsic
+    def returning(_typing: Any, f: Any, rows: Any, stride: Any, x: Any, direction: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
             storage = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0]).data
             kind = context.get_value_type(signature.args[0].dtype)
             where = slots(builder, arguments[1], arguments[2], arguments[3], odd=odd)
-            left = [
-                Lanes(builder, builder.load(builder.gep(storage, [where[OPPOSITE[i]]]))) for i in range(Q)
-            ]
+            left = [Lanes(builder, builder.load(builder.gep(storage, [where[OPPOSITE[i]]]))) for i in range(Q)]
             constant = constants(builder, kind)
             value = constant(Fraction(0)).value
             for i in range(1, Q):
@@ -183,11 +187,14 @@ def opening(*, odd: bool) -> Any:
     return returning
 
 
-@intrinsic  # type: ignore[misc]  # numba is untyped
-def lanes(typing: Any, f: Any) -> Any:
+@intrinsic
+def _lanes(_typing: Any, f: Any) -> Any:
     """Cells in a vector, for the storage's type and the processor that is compiled for."""
 
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
+    def generate(context: Any, _builder: ir.IRBuilder, signature: Any, _arguments: Sequence[ir.Value]) -> ir.Value:
         return ir.Constant(INT, vector_bytes(context) * 8 // signature.args[0].dtype.bitwidth)
 
     return types.int64(f), generate
+
+
+lanes: Final[Any] = _lanes  # for callers in compiled code, who give no typing context

@@ -15,13 +15,13 @@ from workload.kernels.flow import links as linking
 from workload.kernels.flow.case import Case, initial_moments
 from workload.kernels.flow.collision import equilibrium, moments
 from workload.kernels.flow.layout import Layout
-from workload.kernels.flow.links import SIDE
 from workload.kernels.flow.schedule import Ends, plan, segments
-from workload.kernels.flow.stencil import DIRECTIONS
+from workload.kernels.flow.stencil import DIRECTIONS, Q
 
 FACE_COST = (8.0, 1.0, 1.0)  # of a shared face, in updates a cell: one across x is read and written cell by cell
 TILE = 16  # rows: two planes of a tile, 19 x 160 float64 cells each row, lie in the second-level cache
 STEPS_AT_ONCE = 2
+LIMIT = 0.5  # of the density's distance from 1: slow flow stays below a hundredth of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +74,7 @@ class Part:
         cut = [(low == "cut", high == "cut") for low, high in self.ends]
         return [
             crossing
-            for crossing in halo.crossings(
-                self.shape, DIRECTIONS, cut=cut, wraps=self.layout.wraps, owner_shape=theirs
-            )
+            for crossing in halo.crossings(self.shape, DIRECTIONS, cut=cut, wraps=self.layout.wraps, owner_shape=theirs)
             if self.decomposition.neighbour(self.rank, crossing.offset) is not None
         ]
 
@@ -88,7 +86,9 @@ class Part:
         ][::-1]
         obstacle = self.case.obstacle
         solid = (
-            np.zeros([len(index) for index in indices], dtype=np.bool_) if obstacle is None else obstacle.around(indices)
+            np.zeros([len(index) for index in indices], dtype=np.bool_)
+            if obstacle is None
+            else obstacle.around(indices)
         )
         return linking.surroundings(
             solid,
@@ -104,7 +104,8 @@ class Part:
             velocity = case.sides[side // 2][side % 2].velocity
             e = DIRECTIONS[direction]
             crossing = [
-                index + start + 0.5 + 0.5 * step for index, start, step in zip((x, y, z), self.block.start, e, strict=True)
+                index + start + 0.5 + 0.5 * step
+                for index, start, step in zip((x, y, z), self.block.start, e, strict=True)
             ]
             return sum(c * v for c, v in zip(e, velocity, strict=True)) * case.profile(side, crossing)
 
@@ -123,7 +124,7 @@ class Flow:
     natural order after an even number of steps.
     """
 
-    def __init__(self, case: Case, comm: MPI.Comm, *, dtype: npt.DTypeLike, kernel: Callable[..., Any] | None = None) -> None:
+    def __init__(self, case: Case, comm: MPI.Comm, *, dtype: npt.DTypeLike, kernel: Callable[..., Any]) -> None:
         self.case = case
         self.comm = comm
         self.dtype = np.dtype(dtype)
@@ -131,18 +132,17 @@ class Flow:
         self.part = Part(case=case, decomposition=decomposition, rank=comm.rank)
         part = self.part
         links, openings = part.links(dtype)
-        if kernel is None:
-            from workload.kernels.flow.cpu import Cpu as kernel  # noqa: PLC0415, N813 - a GPU run needs no numba
         self.kernel = kernel(
             layout=part.layout,
-            spans=linking.spans(part.around.fluid, part.columns),
+            around=part.around,
+            columns=part.columns,
             links=links,
             openings=openings,
             rates=case.rates,
             force=case.force,
             dtype=self.dtype,
         )
-        schedule = plan(part.shape, part.ends, tile=TILE)
+        schedule = plan(part.shape, part.ends, tile=TILE if self.kernel.sweeps else None)
         self._skin, self._rest = (self.kernel.program(sweeps) for sweeps in (schedule.skin, schedule.rest))
         self._inner = [self.kernel.program(chunk) for chunk in schedule.inner]
         fetch, give = halo.messages(
@@ -152,7 +152,9 @@ class Flow:
             lambda peer: Part(case=case, decomposition=decomposition, rank=peer).crossings(),
             self._slots,
         )
-        self._fetch, self._give = halo.Exchange(comm, fetch), halo.Exchange(comm, give)
+        self._fetch, self._give = (
+            halo.Exchange(comm, messages, buffers=self.kernel.buffers()) for messages in (fetch, give)
+        )
         self._start()
 
     def _slots(self, population: int, box: Sequence[tuple[int, int]]) -> Any:
@@ -164,24 +166,35 @@ class Flow:
 
     def _start(self) -> None:
         """Equilibrium with the case's density and velocity."""
-        (x0, y0, _), (nx, ny, nz) = self.part.block.start, self.part.shape
+        (x0, y0, _), (nx, ny, _) = self.part.block.start, self.part.shape
         excess, velocity = initial_moments(self.case, np.arange(x0, x0 + nx), np.arange(y0, y0 + ny))
-        constant = lambda value: np.float64(value)  # noqa: E731 - one line
-        populations = equilibrium(excess, excess + 1.0, velocity, constant)
-        inner = self.populations
+        populations = equilibrium(excess, excess + 1.0, velocity, np.float64)
         for i, population in enumerate(populations):
-            inner[:, :, i, :] = np.broadcast_to(population, (ny, nx))
+            values = np.broadcast_to(population, (ny, nx)).astype(self.dtype)
+            self.populations[:, :, i, :] = self.kernel.put(values)
 
     @property
     def populations(self) -> Any:
         """The block's populations, less their weights: a view, (nz, ny, 19, nx). With the block, all of the state."""
         return self.part.layout.inner(self.kernel.storage)
 
+    def state(self) -> npt.NDArray[Any]:
+        """`populations` where numpy reads them: the same memory on a CPU, a copy from a GPU."""
+        found: npt.NDArray[Any] = self.kernel.host(self.populations)
+        return found
+
+    def take_state(self, state: npt.NDArray[Any]) -> None:
+        """Go on from `state`, which may be what `state()` returned, changed."""
+        if not np.shares_memory(self.state(), state):
+            self.populations[...] = self.kernel.put(state)
+
     def advance(self, steps: int) -> None:
         """Advance by an even number of steps."""
         if steps % STEPS_AT_ONCE:
-            raise ValueError(f"got {steps} steps; allowed: an even number, for in-place streaming goes in pairs of steps")
-        half = len(self._inner) // 2
+            raise ValueError(
+                f"got {steps} steps; allowed: an even number, for in-place streaming goes in pairs of steps"
+            )
+        half = -(-len(self._inner) // 2)
         for pair in range(steps // STEPS_AT_ONCE):
             for chunk in self._inner[:half]:
                 self.kernel.execute(chunk)
@@ -189,12 +202,14 @@ class Flow:
             if pair:
                 self._take_back()
             self.kernel.execute(self._skin)
+            self.kernel.skin_done()
             self._fetch.start()
             for chunk in self._inner[half:]:
                 self.kernel.execute(chunk)
                 self._fetch.progress()
             self._fetch.finish()
             self.kernel.execute(self._rest)
+            self.kernel.odd_done()
             self._give.start()
         if steps:
             self._take_back()
@@ -209,11 +224,61 @@ class Flow:
         """The block's cells that are fluid, (nz, ny, nx)."""
         return self.part.around.fluid
 
-    def fields(self) -> tuple[Any, list[Any]]:
-        """Density and velocity (x, y, z) of the block, each (nz, ny, nx); solid cells have density 1 and rest."""
-        f = [self.populations[:, :, i, :] for i in range(len(DIRECTIONS))]
-        one = self.dtype.type
-        _, density, momentum = moments(f, lambda value: one(float(value)))
-        half = one(0.5)
+    def fields(self, planes: slice = slice(None)) -> tuple[Any, list[Any]]:
+        """Density and velocity (x, y, z) of the block's planes, each (planes, ny, nx); solid: density 1, at rest."""
+        here = self.kernel.host(self.populations[planes])
+        one: Any = self.dtype.type
+        _, density, momentum = moments([here[:, :, i, :] for i in range(Q)], lambda value: one(float(value)))
+        half, fluid = one(0.5), self.fluid[planes]
         velocity = [(j + half * one(g)) / density for j, g in zip(momentum, self.case.force, strict=True)]
-        return np.where(self.fluid, density, one(1)), [np.where(self.fluid, u, one(0)) for u in velocity]
+        return np.where(fluid, density, one(1)), [np.where(fluid, u, one(0)) for u in velocity]
+
+    def mass_excess(self) -> float:
+        """What the fluid of all ranks weighs more than at density 1. Collective."""
+        mine = 0.0
+        for plane in range(self.part.shape[2]):
+            density, _ = self.fields(slice(plane, plane + 1))
+            mine += float((density.astype(np.float64) - 1.0).sum())
+        return float(self.comm.allreduce(mine))
+
+    def fluid_cells(self) -> int:
+        """Fluid cells of all ranks. Collective."""
+        return int(self.comm.allreduce(int(self.fluid.sum())))
+
+    def bad_cell(self) -> tuple[int, int, int] | None:
+        """The first cell (x, y, z) whose density is no number or off by more than LIMIT. Collective."""
+        nx, ny, nz = self.case.grid
+        found, number = self.kernel.first_bad(LIMIT), nx * ny * nz
+        if found >= 0:
+            row, x = divmod(found, self.part.shape[0])
+            z, y = divmod(row, self.part.shape[1])
+            x0, y0, z0 = self.part.block.start
+            number = ((z + z0) * ny + y + y0) * nx + x + x0
+        first = int(self.comm.allreduce(number, MPI.MIN))
+        if first == nx * ny * nz:
+            return None
+        return first % nx, first // nx % ny, first // nx // ny
+
+    def force_on_obstacle(self) -> npt.NDArray[np.float64]:
+        """Force (x, y, z; lattice units) on the obstacle in the last step. Collective."""
+        total = np.empty(3)
+        self.comm.Allreduce(self.kernel.push(), total)
+        return total
+
+    def memory(self) -> int:
+        """Bytes of arrays that last, of all ranks. Collective."""
+        mine = self.kernel.memory() + self.part.around.kinds.nbytes + self._fetch.memory + self._give.memory
+        return int(self.comm.allreduce(mine))
+
+    @property
+    def halo(self) -> tuple[float, int]:
+        """Seconds of this rank in the halo (packing, waiting) and bytes sent, so far."""
+        return (
+            self._fetch.timing.seconds + self._give.timing.seconds,
+            self._fetch.timing.sent + self._give.timing.sent,
+        )
+
+    def close(self) -> None:
+        """Give MPI's requests back."""
+        self._fetch.free()
+        self._give.free()

@@ -13,7 +13,8 @@ Vector = tuple[int, int, int]
 
 def _directions() -> tuple[Vector, ...]:
     """Rest, then each of the nine lines of the lattice, forward and back."""
-    halves = [e for e in product((1, 0, -1), repeat=3) if 1 <= sum(map(abs, e)) <= 2 and e > (0, 0, 0)]
+    near = [(x, y, z) for x, y, z in product((1, 0, -1), repeat=3) if 1 <= abs(x) + abs(y) + abs(z) <= 2]
+    halves = [e for e in near if e > (0, 0, 0)]
     halves.sort(key=lambda e: (sum(map(abs, e)), [-c for c in e]))
     paired = [direction for e in halves for direction in (e, (-e[0], -e[1], -e[2]))]
     return ((0, 0, 0), *paired)
