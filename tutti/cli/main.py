@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "hosts": ("hosts", "which nodes run, and what on them"),
     "queues": ("queues", "queues: what waits, runs, is blocked, could still start"),
     "sweep": ("sweep", "many MPI jobs from one file: grids, lists, random points"),
+    "data": ("data", "the group's files: list, put, get, sync, remove"),
     "cost": ("cost", "what runs have cost, by user, job or day"),
     "port": ("port", "turn a Slurm, PBS or awsbsub script into a job file"),
     "cluster": ("cluster", "the clusters that are known here"),
@@ -34,6 +35,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "drill": ("drill", "break a running job on purpose, and time its recovery"),
 }
 CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class InterruptedByUserError(Exception):
+    """Ctrl-C in a command."""
+
+
+class ReaderGoneError(Exception):
+    """Whoever read our output has gone: `tutti status | head`."""
 
 
 class Table(TyperGroup):
@@ -57,6 +66,15 @@ class Table(TyperGroup):
             hint = likely(args[0], COMMANDS)
             ctx.fail(f"no command {args[0]!r}{hint} (tutti --help lists them)")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        # typer would make nameless exit codes of these two: we want words, and a shell's own code for a closed pipe
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise InterruptedByUserError from error
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the group's interface
         with formatter.section("Commands"):
@@ -105,10 +123,10 @@ def _run(arguments: list[str]) -> int:
     try:
         words, program = _split(arguments)
         result = app(words, prog_name="tutti", standalone_mode=False, obj=Call(program=program))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, InterruptedByUserError):
         print("tutti: interrupted; jobs that were submitted go on", file=sys.stderr)
         return Exit.INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGoneError):
         _quiet_stdout()
         return Exit.PIPE
     except TuttiError as error:

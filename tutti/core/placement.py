@@ -66,7 +66,7 @@ def place(need: Need, card: Card) -> Placement | list[Refusal]:
             if not found:
                 return Placement(queue=queue, definition=definition, nodes=nodes)
         refusals += [r for r in found if r not in refusals]
-    return _most_telling(refusals, card.queues if need.queue is None else queues)
+    return _most_telling(refusals, asked_queue=need.queue is not None)
 
 
 def definition_kind(need: Need, queue: CardQueue) -> str | Refusal:
@@ -157,12 +157,13 @@ def _misfits(need: Need, nodes: int | None, queue: CardQueue, definition: CardDe
     return found
 
 
-def _most_telling(refusals: Sequence[Refusal], queues: Sequence[CardQueue]) -> list[Refusal]:
-    """Of many queues' refusals, those that the user can act on: what every suitable queue says, else all."""
-    if len(queues) == 1:
-        return list(refusals)
-    telling = [r for r in refusals if not r.words.startswith(_KIND)]
-    return telling or list(refusals)
+def _most_telling(refusals: Sequence[Refusal], *, asked_queue: bool) -> list[Refusal]:
+    """Of many queues' refusals those that the user can act on: of the queues that are of the right kind, one a key."""
+    telling = [r for r in refusals if asked_queue or not (r.key == "queue" or r.words.startswith(_KIND))]
+    by_key: dict[str, Refusal] = {}
+    for refusal in telling or refusals:
+        by_key.setdefault(refusal.key, refusal)
+    return list(by_key.values())
 
 
 _KIND: Final = "needs a queue of kind"
