@@ -116,10 +116,8 @@ def load(facts: Facts, stack: str) -> StackConfig:
 def check(texts: Mapping[str, str], facts: Facts, stack: str) -> StackConfig:
     """`load` for configuration given as the engine keeps it: strings, structured values as JSON."""
     problems = Problems()
-    keys = read_stack(Keys, texts, problems)
-    if keys is None:
-        problems.finish()
-        raise AssertionError("a configuration without values and without problems")
+    keys, unread = read_stack(Keys, texts, problems)
+    readable = len(problems)
     names = Names(stack=stack, group=keys.group or stack)
     checks.check_stack(stack, names.group, problems)
     zones, subnets = _zones(keys, facts, problems)
@@ -135,7 +133,7 @@ def check(texts: Mapping[str, str], facts: Facts, stack: str) -> StackConfig:
     pools = [plan_pool(pool, f"pools[{i}]", around, problems) for i, pool in enumerate(keys.pools)]
     made = tuple(pool for pool in pools if pool is not None)
     checks.check_pools(keys, made, problems)
-    problems.finish()
+    problems.finish(unread, readable=readable)
     return StackConfig(keys=keys, names=names, zones=zones, subnets=subnets, pools=made)
 
 

@@ -183,8 +183,6 @@ def _group_stack(config: StackConfig, facts: Facts, place: Place, made: Images) 
         base,
         TeamArgs(
             names=names,
-            definitions=[d.name for d in wanted],
-            queue_arns=queues,
             bucket_arn=storage.bucket_arn,
             file_system_arn=storage.file_system_arn,
             log_group_arns=[logs.jobs_arn, logs.events_arn],

@@ -55,7 +55,12 @@ class Lustre(pulumi.ComponentResource):
             subnet_ids=args.subnet_id,
             security_group_ids=[args.security_group_id],
             tags=tags,
-            opts=pulumi.ResourceOptions(parent=self, protect=args.keep),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=args.keep,
+                # Linked once: another link would be another, empty file system.
+                ignore_changes=["importPath", "exportPath", "autoImportPolicy"],
+            ),
         )
         if persistent:
             events = ["NEW", "CHANGED", "DELETED"]

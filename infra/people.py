@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from infra.policies import OBJECT_ACTIONS, Document, allow, document
+from infra.policies import OBJECT_ACTIONS, Document, allow, deny, document
 from workload.contract import Tag
 
 CALLER: Final = "${aws:userid}"
@@ -36,10 +36,15 @@ DESCRIBE: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """The stack's own things, by ARN. Patterns end in "*"; `prefix` ends in "/"."""
+    """The stack's own things, by ARN. Patterns end in "*"; `prefix` ends in "/".
 
-    queues: Sequence[str]
-    definitions: Sequence[str]  # with every revision: ...:job-definition/NAME:*
+    Queues and definitions are patterns as well, for a policy holds 6,144 characters and a stack has many of both. As
+    the pattern of `astro` fits those of a stack `astro-b` too, the tag tutti:stack decides.
+    """
+
+    stack: str
+    queues: str
+    definitions: str  # every revision
     jobs: str  # arn:...:job/*: jobs have no names in their ARNs, tags tell them apart
     bucket: str
     prefix: str
@@ -61,7 +66,7 @@ def researcher(scope: Scope) -> Document:
 
 def lead(scope: Scope) -> Document:
     """A researcher's rights, and everybody's jobs, schedules, and the budget's resume."""
-    resume = [allow(["batch:UpdateJobQueue"], scope.queues)]
+    resume = [allow(["batch:UpdateJobQueue"], scope.queues, _own(scope))]
     if scope.budget_action:
         resume.append(allow(["budgets:DescribeBudgetAction", "budgets:ExecuteBudgetAction"], scope.budget_action))
     return document(
@@ -77,20 +82,25 @@ def scheduler(scope: Scope) -> Document:
     """The role with which EventBridge Scheduler submits what `--at` and `--every` ask for."""
     tagged = {"StringEquals": {f"aws:RequestTag/{Tag.GROUP.value}": scope.group}}
     return document(
-        allow(["batch:SubmitJob"], [*scope.queues, *scope.definitions]),
+        allow(["batch:SubmitJob"], [scope.queues, scope.definitions], _own(scope)),
         allow(["batch:TagResource"], scope.jobs, tagged),
     )
 
 
 def no_more_submissions(scope: Scope) -> Document:
     """What the budget attaches when it is spent: no job more on this stack's queues."""
-    return document({**allow(["batch:SubmitJob"], scope.queues), "Effect": "Deny", "Sid": "BudgetIsSpent"})
+    statement = deny(["batch:SubmitJob"], scope.queues, _own(scope))
+    return document({**statement, "Sid": "BudgetIsSpent"})
+
+
+def _own(scope: Scope) -> dict[str, dict[str, str]]:
+    return {"StringEquals": {f"aws:ResourceTag/{Tag.STACK.value}": scope.stack}}
 
 
 def _everyday(scope: Scope) -> list[Document]:
     return [
         allow(DESCRIBE, "*"),
-        allow(["batch:GetJobQueueSnapshot"], scope.queues),
+        allow(["batch:GetJobQueueSnapshot"], scope.queues, _own(scope)),
         allow(["ssm:GetParameter"], scope.card),
         allow(
             [
@@ -135,7 +145,11 @@ def _submit(scope: Scope) -> list[Document]:
         }
     }
     return [
-        allow(["batch:SubmitJob"], [*scope.queues, *scope.definitions], tagged),
+        allow(
+            ["batch:SubmitJob"],
+            [scope.queues, scope.definitions],
+            {"StringEquals": {**tagged["StringEquals"], **_own(scope)["StringEquals"]}},
+        ),
         allow(["batch:TagResource"], scope.jobs, tagged),
     ]
 

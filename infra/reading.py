@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import types
 from collections.abc import Mapping, Sequence
@@ -54,9 +55,11 @@ class Problems(list[Problem]):
         fix = shlex.join(["pulumi", "config", "rm", *(["--path"] if nested else []), key])
         self.append(Problem(key=key, got=got, allowed=f"one of the keys {', '.join(known)}", fix=fix))
 
-    def finish(self) -> None:
-        if self:
-            raise ConfigError(self)
+    def finish(self, unread: frozenset[str] = frozenset(), *, readable: int = 0) -> None:
+        """Raise ConfigError where there are problems; those after the first `readable` are not told of unread keys."""
+        told = [p for i, p in enumerate(self) if i < readable or re.split(r"[.\[]", p.key)[0] not in unread]
+        if told:
+            raise ConfigError(told)
 
 
 def camel(name: str) -> str:
@@ -64,8 +67,13 @@ def camel(name: str) -> str:
     return first + "".join(word.title() for word in rest)
 
 
-def read_stack(cls: type[T], texts: Mapping[str, str], problems: Problems) -> T | None:
-    """A data class from the engine's strings: keys are its fields in camel case, structured values are JSON."""
+def read_stack(cls: type[T], texts: Mapping[str, str], problems: Problems) -> tuple[T, frozenset[str]]:
+    """A data class from the engine's strings: keys are its fields in camel case, structured values are JSON.
+
+    Returns it with the keys that could not be read: those hold a neutral value, so that the others can still be
+    checked, and what is then found of them says nothing.
+    """
+    unread: set[str] = set()
     hints = get_type_hints(cls)
     known = {camel(f.name): f for f in _fields(cls)}
     for key in sorted(set(texts) - set(known)):
@@ -74,6 +82,8 @@ def read_stack(cls: type[T], texts: Mapping[str, str], problems: Problems) -> T 
     for key, f in known.items():
         if key not in texts:
             problems.refuse(key, "no value", _said(hints[f.name]), example="...")
+            values[f.name] = _neutral(hints[f.name])
+            unread.add(key)
             continue
         hint, raw = hints[f.name], texts[key]
         if hint is str or _is_enum(hint) or hint is IPv4Network:
@@ -84,9 +94,21 @@ def read_stack(cls: type[T], texts: Mapping[str, str], problems: Problems) -> T 
             except ValueError:
                 parsed = raw
         value = _value(hint, parsed, key, problems)
-        if value is not _ABSENT:
-            values[f.name] = value
-    return cls(**values) if len(values) == len(known) else None
+        if value is _ABSENT:
+            value = _neutral(hint)
+            unread.add(key)
+        values[f.name] = value
+    return cls(**values), frozenset(unread)
+
+
+def _neutral(hint: Any) -> Any:
+    if _is_enum(hint):
+        return next(iter(hint))
+    if hint is IPv4Network:
+        return IPv4Network("10.0.0.0/16")
+    if (origin := get_origin(hint)) is None:
+        return hint()
+    return () if origin is tuple else {}
 
 
 def _object(cls: type[T], raw: object, at: str, problems: Problems) -> T | object:

@@ -17,11 +17,9 @@ from infra.policies import Document
 
 @dataclass(frozen=True, kw_only=True)
 class TeamArgs:
-    """Inputs of Team. `definitions`: names; `budget_stops`: the budget has an action that a lead may undo."""
+    """Inputs of Team. `budget_stops`: the budget has an action that a lead may undo."""
 
     names: Names
-    definitions: Sequence[str]
-    queue_arns: Sequence[pulumi.Input[str]]
     bucket_arn: pulumi.Input[str]
     file_system_arn: pulumi.Input[str]
     log_group_arns: Sequence[pulumi.Input[str]]
@@ -86,8 +84,9 @@ class Team(pulumi.ComponentResource):
         stack, own = args.names.stack, f"{args.region}:{args.account}"
         batch = f"arn:{args.partition}:batch:{own}"
         plain = Scope(
-            queues=(),
-            definitions=tuple(f"{batch}:job-definition/{name}:*" for name in args.definitions),
+            stack=stack,
+            queues=f"{batch}:job-queue/{stack}-*",
+            definitions=f"{batch}:job-definition/{stack}-*",
             jobs=f"{batch}:job/*",
             bucket="",
             prefix=args.names.prefix,
@@ -104,7 +103,6 @@ class Team(pulumi.ComponentResource):
             group=args.names.group,
         )
         return pulumi.Output.all(
-            queues=list(args.queue_arns),
             bucket=args.bucket_arn,
             file_system=args.file_system_arn,
             log_groups=list(args.log_group_arns),

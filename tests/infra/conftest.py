@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import runpy
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ import yaml
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from pulumi.runtime import mocks, rpc
 from pulumi.runtime import settings as pulumi_settings
+
+from infra.config import StackConfig, check
+from infra.facts import Facts, Subnet
+from infra.instances import InstanceType
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-west-2"
@@ -136,7 +141,7 @@ def instance_type(name: str) -> dict[str, Any] | None:
 
 def answer(token: str, args: Mapping[str, Any]) -> dict[str, Any]:
     """What AWS says to a lookup."""
-    call = token.rsplit(":", 1)[1]
+    call = token.rsplit(":", maxsplit=1)[-1]
     if call == "getInstanceType":
         if (row := instance_type(args["instanceType"])) is None:
             raise LookupError(f"InvalidInstanceType: {args['instanceType']}")
@@ -191,7 +196,10 @@ class Recorder(mocks.Mocks):
         return (None, plain(args.inputs)) if self.preview else (own, outputs)
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
-        return answer(args.token, args.args), []
+        try:
+            return answer(args.token, args.args), []
+        except LookupError as error:
+            return {}, [("", str(error))]
 
 
 class Monitor(mocks.MockMonitor):
@@ -249,17 +257,26 @@ def deploy(
             return pulumi.Output.from_input(exported).apply(lambda known: deployment.outputs.update(plain(known)))
 
         program()
+    except BaseException as error:  # noqa: BLE001  whatever it is, it goes on, without its frames
+        raise error.with_traceback(None) from None  # a traceback would keep the loops of this run alive
     finally:
         pulumi_settings.reset_options()
         loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)
         loop.close()
-        with (
-            warnings.catch_warnings()
-        ):  # Pulumi's mocks open a loop in each worker thread and leave it to the collector
+        _collect()
+    return deployment
+
+
+def _collect() -> None:
+    """Pulumi's mocks open an event loop in each worker thread and leave it to the collector, which complains."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
-    return deployment
+    finally:
+        sys.unraisablehook = hook
 
 
 # The stacks that must hold: keys that differ from Pulumi.yaml's defaults, by the variation's name.
@@ -339,6 +356,55 @@ def program() -> None:
 @cache
 def whole(stack: str, preview: bool, config: str, stacks: str) -> Deployment:
     return deploy(program, json.loads(config), stack=stack, preview=preview, stacks=json.loads(stacks))
+
+
+class TableFacts:
+    """Facts from the tables above, without Pulumi."""
+
+    region, account, partition = REGION, ACCOUNT, "aws"
+
+    def zones(self) -> tuple[str, ...]:
+        return tuple(sorted(answer(":getAvailabilityZones", {})["names"]))
+
+    def instance_type(self, name: str) -> InstanceType | None:
+        if (row := instance_type(name)) is None:
+            return None
+        return InstanceType(
+            name=name,
+            vcpus=row["defaultVcpus"],
+            cores=row["defaultCores"],
+            memory_mib=row["memorySize"],
+            architectures=tuple(row["supportedArchitectures"]),
+            gpus=sum(gpu["count"] for gpu in row["gpuses"]),
+            storage_gb=row["totalInstanceStorage"],
+            enhanced_networking=row["enaSupport"] != "unsupported",
+            placement_group="cluster" in row["supportedPlacementStrategies"],
+            efa_interfaces=row["efaMaximumInterfaces"],
+            network_cards=row["maximumNetworkCards"],
+            interfaces=row["maximumNetworkInterfaces"],
+        )
+
+    def subnet(self, subnet_id: str) -> Subnet | None:
+        return Subnet(id=subnet_id, vpc_id=VPC, zone=SUBNETS[subnet_id]) if subnet_id in SUBNETS else None
+
+    def vpc_cidr(self, vpc_id: str) -> str:
+        return str(answer(":getVpc", {"id": vpc_id})["cidrBlock"])
+
+
+@pytest.fixture
+def facts() -> Facts:
+    return TableFacts()
+
+
+@pytest.fixture
+def checked() -> Callable[..., StackConfig]:
+    """The configuration of a stack, checked without running the program: `checked(egress="endpoints")`."""
+
+    def run(name: str = "dev", **overrides: Any) -> StackConfig:
+        texts = {k.removeprefix("tutti:"): v for k, v in configuration(name, **overrides).items() if k != "aws:region"}
+        return check(texts, TableFacts(), name)
+
+    return run
 
 
 class StackRun(Protocol):
