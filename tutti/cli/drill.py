@@ -1,0 +1,75 @@
+"""`tutti drill`: break a node of a running job on purpose."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from tutti.cli.common import JobId, cluster_of, new_app
+
+app = new_app("Break a node of a job that runs on the twin, and see what becomes of it.")
+
+Node = Annotated[int, typer.Option("--node", "-n", min=0, help="the node's index; 0 is main")]
+
+
+@app.command(help="SIGKILL to everything on the node.")
+def kill(context: typer.Context, job: JobId, *, node: Node) -> None:
+    _drill(context, job, node, "kill", "was killed")
+
+
+@app.command(help="The node's instance goes: off the network, then gone, with no exit code.")
+def lose(context: typer.Context, job: JobId, *, node: Node) -> None:
+    _drill(context, job, node, "lose", "lost its instance")
+
+
+@app.command(help="SIGSTOP to everything on the node: it is there, but does nothing.")
+def stop(context: typer.Context, job: JobId, *, node: Node) -> None:
+    _drill(context, job, node, "stop", "is stopped; let it go on with: tutti drill cont")
+
+
+@app.command(help="SIGCONT: a stopped node goes on.")
+def cont(context: typer.Context, job: JobId, *, node: Node) -> None:
+    _drill(context, job, node, "cont", "goes on")
+
+
+@app.command(help="The node's link goes down (isolation netns).")
+def cut(context: typer.Context, job: JobId, *, node: Node) -> None:
+    _drill(context, job, node, "cut", "is cut off; mend it with: tutti drill mend")
+
+
+@app.command(help="The node's link comes up again.")
+def mend(context: typer.Context, job: JobId, *, node: Node) -> None:
+    _drill(context, job, node, "mend", "is back on the network")
+
+
+@app.command(help="SIGTERM to the node alone, as when its instance is going.")
+def term(context: typer.Context, job: JobId, *, node: Node) -> None:
+    _drill(context, job, node, "term", "got SIGTERM")
+
+
+@app.command(help="The next start of the node comes so much later.")
+def delay(
+    context: typer.Context,
+    job: JobId,
+    *,
+    node: Node,
+    seconds: Annotated[float, typer.Option(min=0, help="added to the node's start")],
+) -> None:
+    _drill(context, job, node, "delay", f"will start {seconds:g} s late", seconds=seconds)
+
+
+def _drill(context: typer.Context, job: str, node: int, action: str, done: str, *, seconds: float = 0.0) -> None:
+    from tutti.errors import NotAllowedError  # noqa: PLC0415  --help must not pay for it
+    from tutti.home import Home  # noqa: PLC0415
+    from tutti.run import Run  # noqa: PLC0415
+    from tutti.twin import control  # noqa: PLC0415
+
+    cluster = cluster_of(context)
+    if not cluster.is_twin:
+        raise NotAllowedError("drills are for the twin; on AWS the nodes are not ours to break")
+    run = Run.find(cluster, job)
+    home = Home.from_environment(os.environ)
+    control.call(home, "drill", job=run.id, node=node, action=action, seconds=seconds)
+    print(f"node {node} of {run.id} {done}")

@@ -1,0 +1,47 @@
+"""Requests checked against the service's own API model, as botocore ships it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
+
+from tutti.twin.api.errors import ApiError
+
+BATCH_VERSION: Final = "2016-08-10"
+
+
+@cache
+def _service(name: str) -> ServiceModel:
+    return ServiceModel(Loader().load_service_model(name, "service-2"), name)
+
+
+@cache
+def operations(service: str) -> dict[tuple[str, str], str]:
+    """(method, path) -> operation, of a service with REST paths."""
+    model = _service(service)
+    found = {}
+    for name in model.operation_names:
+        http = model.operation_model(name).http
+        found[http["method"], http["requestUri"]] = name
+    return found
+
+
+def check(service: str, operation: str, parameters: dict[str, Any]) -> None:
+    """Refuse what the model does not allow.
+
+    Raises
+    ------
+    ApiError
+        All that is wrong: fields that are missing, unknown, or of another type.
+
+    """
+    shape = _service(service).operation_model(operation).input_shape
+    if shape is None:
+        return
+    report = ParamValidator().validate(parameters, shape)
+    if report.has_errors():
+        raise ApiError(f"Error executing request, Exception : {report.generate_report()}")

@@ -1,0 +1,286 @@
+"""What the twin has from the start: pools, queues, definitions, card - as a stack's, from the same documents."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tutti.twin.api.batch_resources import BatchResources
+from tutti.twin.registry import ENVIRONMENT, SHAPE, Place, Registry
+from workload import documents
+from workload.contract import (
+    SHARED_FOLDERS,
+    Card,
+    CardDefinition,
+    CardQueue,
+    CardTwin,
+    Mpi,
+    PoolKind,
+    QueuePriority,
+    Variable,
+)
+from workload.contract import Path as ContainerPath
+
+STACK: Final = "twin"
+REGION: Final = "us-east-1"
+ACCOUNT: Final = "123456789012"  # moto's
+BUCKET: Final = "tutti-twin"
+PREFIX: Final = f"{STACK}/"
+LOG_GROUP: Final = f"/tutti/{STACK}/jobs"
+SECRET_ARN: Final = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:tutti-gang/{STACK}-Twin00"
+ZONE: Final = f"{REGION}a"
+IMAGE: Final = "tutti-twin:desk"
+ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/tutti-{STACK}-job"
+# A node of the twin: one physical core and what an instance of 4 GiB offers a job.
+NODE_TYPE: Final = "c7i.large"
+NODE_VCPUS: Final = 2
+NODE_CORES: Final = 1
+NODE_MEMORY_MIB: Final = documents.usable_memory_mib(4096)
+TIME_LIMIT_S: Final = 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    name: str
+    kind: PoolKind
+    capacity: str  # of the environment: EC2, SPOT
+    zone: str
+    gpus: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Definition:
+    kind: str
+    pool: PoolKind
+    nodes: int
+    timeout_s: int
+
+
+DEFINITIONS: Final = (
+    _Definition(kind="mpi", pool=PoolKind.MPI, nodes=2, timeout_s=3600),
+    _Definition(kind="mpi-parameterized", pool=PoolKind.MPI, nodes=4, timeout_s=7200),
+    _Definition(kind="gpu-mpi", pool=PoolKind.GPU, nodes=2, timeout_s=3600),
+    _Definition(kind="single", pool=PoolKind.SINGLE, nodes=1, timeout_s=3600),
+    _Definition(kind="array", pool=PoolKind.SINGLE, nodes=1, timeout_s=3600),
+)
+ATTEMPTS: Final = 3
+
+
+def pools(mpi_pools: int, gpus: int) -> list[Pool]:
+    """`mpi`, `mpi2` ..., each in a zone of its own; `gpu` where there is one; `single`."""
+    gangs = [
+        Pool(name=f"mpi{n + 1 if n else ''}", kind=PoolKind.MPI, capacity="EC2", zone=f"{REGION}{'abcdef'[n % 6]}")
+        for n in range(mpi_pools)
+    ]
+    gpu = [Pool(name="gpu", kind=PoolKind.GPU, capacity="EC2", zone=ZONE, gpus=gpus)] if gpus else []
+    return [*gangs, *gpu, Pool(name="single", kind=PoolKind.SINGLE, capacity="EC2", zone=ZONE)]
+
+
+def create(
+    resources: BatchResources, registry: Registry, wanted: Sequence[Pool], *, max_vcpus: int, shared: str
+) -> None:
+    """Make environments, queues and definitions, or bring them up to date. What others made stays as it is."""
+    for pool in wanted:
+        _environment(resources, registry, pool, max_vcpus)
+        for priority in QueuePriority:
+            name = queue_name(pool, priority)
+            if registry.queue(name) is None:
+                order = [{"order": 1, "computeEnvironment": environment_name(pool)}]
+                limits = [
+                    {"reason": reason, "state": "RUNNABLE", "action": "CANCEL", "maxTimeSeconds": TIME_LIMIT_S}
+                    for reason in (
+                        "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
+                        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
+                    )
+                ]
+                resources.CreateJobQueue(
+                    {
+                        "jobQueueName": name,
+                        "priority": int(priority),
+                        "computeEnvironmentOrder": order,
+                        "jobStateTimeLimitActions": limits,
+                    }
+                )
+    for definition in DEFINITIONS:
+        its_pool = next((p for p in wanted if p.kind is definition.pool), None)
+        request = definition_request(definition, its_pool, shared)
+        latest = registry.definition(request["jobDefinitionName"])
+        if latest is None or any(latest.get(key) != value for key, value in request.items()):
+            resources.RegisterJobDefinition(request)
+
+
+def definition_request(definition: _Definition, pool: Pool | None, shared: str) -> dict[str, Any]:
+    """The RegisterJobDefinition of one kind. `shared` stands where AWS has /mnt/efs."""
+    environment = {
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        Variable.STACK.value: STACK,
+        Variable.POOL.value: pool.name if pool else "",
+        Variable.ZONE.value: pool.zone if pool else "",
+        Variable.INSTANCE_TYPE.value: NODE_TYPE,
+        Variable.BUCKET.value: BUCKET,
+    }
+    node = documents.Container(
+        image=IMAGE,
+        command=documents.DEFAULT_COMMANDS[definition.kind],
+        vcpus=NODE_VCPUS,
+        memory_mib=NODE_MEMORY_MIB,
+        gpus=(pool.gpus if pool else 1) if definition.pool is PoolKind.GPU else 0,
+        job_role_arn=ROLE,
+        execution_role_arn=ROLE,
+        secret_arn=SECRET_ARN,
+        environment=environment,
+        log_group=LOG_GROUP,
+        log_prefix=definition.kind,
+        region=REGION,
+    )
+    multinode = definition.pool is not PoolKind.SINGLE
+    properties = (
+        {"nodeProperties": documents.node_properties(node, nodes=definition.nodes)}
+        if multinode
+        else {"containerProperties": documents.container_properties(node)}
+    )
+    return {
+        "jobDefinitionName": f"{STACK}-{definition.kind}",
+        "type": "multinode" if multinode else "container",
+        "parameters": _parameters(definition, shared),
+        "retryStrategy": documents.retry_strategy(ATTEMPTS),
+        "timeout": documents.timeout(definition.timeout_s),
+        "propagateTags": True,
+        "tags": {"tutti:stack": STACK},
+        **properties,
+    }
+
+
+def card(
+    place: Place,
+    wanted: Sequence[Pool],
+    registry: Registry,
+    twin: CardTwin,
+    *,
+    max_vcpus: int,
+    mpis: tuple[Mpi, ...],
+    group: str,
+    shared: str,
+) -> Card:
+    """All that the client needs to know."""
+    queues = tuple(
+        CardQueue(
+            name=queue_name(pool, priority),
+            arn=place.arn("job-queue", queue_name(pool, priority)),
+            pool=pool.name,
+            kind=pool.kind,
+            priority=int(priority),
+            instance_types=(NODE_TYPE,),
+            zone=pool.zone,
+            max_vcpus=max_vcpus,
+            vcpus=NODE_VCPUS,
+            cores=NODE_CORES,
+            memory_mib=NODE_MEMORY_MIB,
+            gpus=pool.gpus,
+        )
+        for pool in wanted
+        for priority in QueuePriority
+    )
+    return Card(
+        stack=STACK,
+        group=group,
+        region=place.region,
+        account=place.account,
+        queues=queues,
+        definitions=tuple(_card_definition(d, registry, mpis, wanted, shared) for d in DEFINITIONS),
+        bucket=BUCKET,
+        prefix=PREFIX,
+        file_system="",
+        log_group=LOG_GROUP,
+        twin=twin,
+    )
+
+
+def mpis(path: str) -> tuple[Mpi, ...]:
+    """MPI implementations that a node finds on `path`, the first that it finds first."""
+    found: list[Mpi] = []
+    for folder in path.split(os.pathsep):
+        mpiexec = shutil.which("mpiexec", path=folder)
+        if mpiexec is None:
+            continue
+        run = subprocess.run([mpiexec, "--version"], capture_output=True, text=True, check=False, timeout=10)
+        for mark, mpi in (("HYDRA", Mpi.MPICH), ("Open MPI", Mpi.OPENMPI), ("Intel", Mpi.INTEL)):
+            if mark in run.stdout and mpi not in found:
+                found.append(mpi)
+                break
+    return tuple(found)
+
+
+def queue_name(pool: Pool, priority: QueuePriority) -> str:
+    return f"{STACK}-{pool.name}-{priority.name.lower()}"
+
+
+def environment_name(pool: Pool) -> str:
+    return f"{STACK}-{pool.name}"
+
+
+def _environment(resources: BatchResources, registry: Registry, pool: Pool, max_vcpus: int) -> None:
+    name = environment_name(pool)
+    compute = {
+        "type": pool.capacity,
+        "allocationStrategy": "BEST_FIT_PROGRESSIVE",
+        "minvCpus": 0,
+        "maxvCpus": max_vcpus,
+        "instanceTypes": [NODE_TYPE],
+        "subnets": [f"subnet-{pool.zone}"],
+        "securityGroupIds": ["sg-twin"],
+        "instanceRole": ROLE,
+    }
+    if registry.environment(name) is None:
+        request: dict[str, Any] = {"computeEnvironmentName": name, "type": "MANAGED", "computeResources": compute}
+        resources.CreateComputeEnvironment(request)
+    else:
+        resources.UpdateComputeEnvironment({"computeEnvironment": name, "computeResources": compute})
+    document = registry.environment(name) or {}
+    shape: Mapping[str, int] = {
+        "node_vcpus": NODE_VCPUS,
+        "node_memory_mib": NODE_MEMORY_MIB,
+        "node_gpus": pool.gpus,
+    }
+    registry.keep(ENVIRONMENT, {**document, SHAPE: shape})
+
+
+def _card_definition(
+    definition: _Definition, registry: Registry, found: tuple[Mpi, ...], wanted: Sequence[Pool], shared: str
+) -> CardDefinition:
+    name = f"{STACK}-{definition.kind}"
+    document = registry.definition(name) or {}
+    pool = next((p for p in wanted if p.kind is definition.pool), None)
+    return CardDefinition(
+        name=name,
+        arn=str(document["jobDefinitionArn"]),
+        kind=definition.kind,
+        image="desk",
+        image_uri=IMAGE,
+        mpis=found,
+        nodes=definition.nodes,
+        timeout_s=definition.timeout_s,
+        attempts=ATTEMPTS,
+        vcpus=NODE_VCPUS,
+        memory_mib=NODE_MEMORY_MIB,
+        gpus=(pool.gpus if pool else 1) if definition.pool is PoolKind.GPU else 0,
+        parameters=_parameters(definition, shared),
+    )
+
+
+def _parameters(definition: _Definition, shared: str) -> dict[str, str]:
+    if definition.kind != "mpi-parameterized":
+        return {}
+    return {n: v.replace(ContainerPath.SHARED, shared) for n, v in documents.DEFAULT_PARAMETERS.items()}
+
+
+def shared_folders(root: Path) -> None:
+    """What the shared folder has from the start."""
+    for name in SHARED_FOLDERS:
+        (root / name).mkdir(parents=True, exist_ok=True)
