@@ -5,8 +5,12 @@ import contextlib
 import io
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from mpi4py import MPI
+
+MOST_SEED: Final = (1 << 64) - 1
+"""Of a seed: what fits in one half of the key of Philox (see `_random`)."""
 
 
 def parse_on_all(parser: argparse.ArgumentParser, argv: Sequence[str], comm: MPI.Comm) -> argparse.Namespace:
@@ -28,3 +32,19 @@ def parse_on_all(parser: argparse.ArgumentParser, argv: Sequence[str], comm: MPI
         # The first rank that leaves takes the others with it: rank 0 must have spoken by then.
         comm.Barrier()
         raise
+
+
+def count(text: str) -> int:
+    """Read a number of things; for argparse's `type`."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value}: at least 1 is needed")
+    return value
+
+
+def seed(text: str) -> int:
+    """Read a seed; for argparse's `type`."""
+    value = int(text)
+    if not 0 <= value <= MOST_SEED:
+        raise argparse.ArgumentTypeError(f"{value}: allowed are 0 to {MOST_SEED}")
+    return value

@@ -1,10 +1,6 @@
 """Random numbers that do not depend on who makes them."""
 
-from typing import Final
-
 import numpy as np
-
-MOST_SEED: Final = (1 << 64) - 1
 
 
 def block_generator(seed: int, block: int) -> np.random.Generator:

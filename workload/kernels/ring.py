@@ -21,7 +21,7 @@ from statistics import median
 from mpi4py import MPI
 
 from workload.contract import resolve_shared
-from workload.kernels._arguments import parse_on_all
+from workload.kernels._arguments import count, parse_on_all
 
 SIZES = (8, 64, 512, 4096, 32_768, 262_144, 1_048_576, 4_194_304)
 """Message sizes of the sweep, in bytes: 8 B to 4 MiB."""
@@ -199,16 +199,9 @@ def table(found: Sequence[Measurement]) -> str:
     return "\n".join(rows)
 
 
-def _laps(text: str) -> int:
-    laps = int(text)
-    if laps < 1:
-        raise argparse.ArgumentTypeError(f"{laps} laps: at least 1 is needed")
-    return laps
-
-
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ring", description="Pass a number round all ranks; measure the neighbours.")
-    parser.add_argument("--laps", type=_laps, default=1, metavar="N", help="how often the number goes round (1)")
+    parser.add_argument("--laps", type=count, default=1, metavar="N", help="how often the number goes round (1)")
     parser.add_argument(
         "--sweep",
         action=argparse.BooleanOptionalAction,

@@ -22,8 +22,8 @@ import numpy as np
 from mpi4py import MPI
 
 from workload.contract import resolve_shared
-from workload.kernels._arguments import parse_on_all
-from workload.kernels._random import MOST_SEED, block_generator
+from workload.kernels._arguments import count, parse_on_all, seed
+from workload.kernels._random import block_generator
 from workload.kernels.matmul.check import Entry, check_sample
 from workload.kernels.matmul.gram import Matrix, Span, flops, gram, rows_of
 from workload.kernels.matmul.npy import open_matrix, together, write_rows
@@ -103,31 +103,17 @@ def worst_of(entries: Sequence[Entry]) -> float:
     return max((abs(one.got - one.direct) / one.bound for one in entries if 0 < one.bound < math.inf), default=0.0)
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: at least 1 is needed")
-    return value
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= MOST_SEED:
-        raise argparse.ArgumentTypeError(f"{value}: allowed are 0 to {MOST_SEED}")
-    return value
-
-
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="matmul", description="The Gram matrix A Aᵀ, rows spread over all ranks.")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--input", metavar="FILE", help="A as .npy: 2 dimensions, float32 or float64; or shared:PATH")
     sizes = ", ".join(f"{name} {size} x {size}" for name, size in INTENSITIES.items())
     source.add_argument("--intensity", choices=INTENSITIES, default="low", help=f"else A is random: {sizes} (low)")
-    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of a random A, and of the check (0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of a random A, and of the check (0)")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float64", help="of a random A (float64)")
     parser.add_argument("--output", metavar="FILE", help="write A Aᵀ as .npy, all ranks at once; or shared:PATH")
-    parser.add_argument("--samples", type=_positive, default=64, metavar="N", help="entries to check (64)")
-    parser.add_argument("--repeat", type=_positive, default=1, metavar="N", help="compute so often, report the median")
+    parser.add_argument("--samples", type=count, default=64, metavar="N", help="entries to check (64)")
+    parser.add_argument("--repeat", type=count, default=1, metavar="N", help="compute so often, report the median")
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON; - is standard output")
     return parser
 
