@@ -1,0 +1,212 @@
+"""Why a job failed: what AWS says of it, then its exit code, then its log's last lines. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from tutti.why.facts import Facts, Finding
+from workload.contract import ExitCode
+
+# What stands in a reason of AWS's -> (code, cause, remedy). The first that matches wins, so the narrow come first.
+_SAID: Final = (
+    (r"CannotPullContainerError.*(not found|manifest unknown|does not exist)", "image-not-found", "the image is not in its repository",
+     "Submit the job again: the newest definition names an image that is there; or the operator runs pulumi up."),
+    (r"CannotPullContainerError.*(denied|not authorized|AccessDenied|403)", "image-denied", "the instance may not pull the image",
+     "The operator lets the instance role read the repository (for an image of another account: the repository's own policy too)."),
+    (r"CannotPullContainerError.*(timeout|deadline|i/o|no route|connection)", "image-unreachable", "the registry did not answer: nodes have no way to it",
+     "tutti doctor looks at routes, NAT and endpoints."),
+    (r"CannotPullContainerError.*(no space|disk)", "image-too-large", "the image does not fit on the node's disk",
+     "The operator raises disk_gib of the pool, or the image gets smaller."),
+    (r"CannotPullContainerError", "image-pull", "the image could not be pulled", "It is retried; if it stays so, tutti doctor looks at the network and the repository."),
+    (r"exec format error", "architecture", "the image is for another processor than the pool's instances",
+     "Build it for the pool's architecture (--platform linux/amd64 or linux/arm64), or choose another pool."),
+    (r"ResourceInitializationError.*(AccessDenied|not authorized).*", "secret-denied", "the execution role may not read the gang's secret",
+     "The operator runs pulumi up, which gives it that right."),
+    (r"ResourceInitializationError.*(secret|Secrets).*(not find|NotFound|can't find)", "secret-not-found", "the gang's secret is not there",
+     "The operator runs pulumi up, which makes it again."),
+    (r"ResourceInitializationError.*(secret|Secrets)", "secret-unreachable", "the gang's secret could not be read: Secrets Manager was not reached",
+     "tutti doctor looks at routes, NAT and endpoints (secretsmanager)."),
+    (r"(ResourceInitializationError|CannotStartContainerError|CannotCreateVolumeError).*(EFS|efs|mount\.nfs|mount)", "efs-mount", "the shared file system could not be mounted",
+     "tutti doctor looks at mount targets, port 2049 and the file system's policy."),
+    (r"OutOfMemory", "out-of-memory", "a node ran out of the memory that the job was given",
+     "Submit it with more --memory, on more nodes, or with fewer --ranks-per-node."),
+    (r"Job attempt duration exceeded timeout|job timed out", "timeout", "it reached its timeout",
+     "Submit it with a longer --timeout; with --signal-before 5m the program can save first, and tutti resume goes on from there."),
+    (r"Canceled by JobStateTimeLimit action.*INSUFFICIENT_INSTANCE_CAPACITY", "no-capacity", "it was cancelled because AWS had no capacity for its instances in time",
+     "Submit it to another pool (tutti queues), on fewer nodes, or later."),
+    (r"Canceled by JobStateTimeLimit action", "waited-too-long", "it was cancelled because it could not start in time",
+     "tutti doctor looks at the queue; tutti cluster show has what a node offers."),
+    (r"Dependent Job failed|dependency", "dependency-failed", "a job that it was to follow has failed",
+     "Ask why that one failed: tutti why ID. Then submit both again."),
+    (r"Host EC2", "host-lost", "its main node's instance went away, and no attempt was left",
+     "Submit it again, with more --retries; tutti resume goes on from its last checkpoint."),
+)  # fmt: skip
+
+_CODES: Final = {
+    ExitCode.SETTINGS: "Mend what the log names and submit it again.",
+    ExitCode.REFUSED: "A node of another attempt or another stack knocked: look at the log, and submit it again.",
+    ExitCode.STAGING: "The log names the file. Outputs that could not be uploaded lie on the shared folder, under output/.",
+    ExitCode.STOPPED: "Go on from the checkpoint: tutti resume ID.",
+    ExitCode.STALLED: "The log has a stack of every rank at the time: most often two ranks wait for each other. A longer --hang-after helps a slow program.",
+    ExitCode.MISSING: "Capacity came too late for some nodes. Submit it again, or with a longer --join-timeout.",
+    ExitCode.LOST: "All attempts lost a node. Submit it again; tutti resume goes on from its last checkpoint.",
+    ExitCode.PREFLIGHT: "The log names node and check. Submit it again; if it stays so, tutti doctor --run.",
+    ExitCode.GOING_AWAY: "Nodes were taken away in every attempt. Submit it again; tutti resume goes on from its last checkpoint.",
+}  # fmt: skip
+
+# What stands in the last lines of a log -> (code, cause, remedy).
+_LOG: Final = (
+    (r"ModuleNotFoundError: No module named '?([\w.]+)", "no-module", "the program imports {0}, which the image lacks",
+     "Choose an image that has it (--image), bring it along (--upload DIR), or have the operator build one with it."),
+    (r"error while loading shared libraries: (\S+?):", "no-library", "the program needs the library {0}, which the image lacks",
+     "Compile it in the dev image (--compile), or have the operator build an image with the library."),
+    (r"Illegal instruction|illegal hardware instruction", "illegal-instruction", "the program was compiled for another processor than the pool's",
+     "Compile it for the pool's instances (--compile runs in the dev image), without -march=native of another machine."),
+    (r"No space left on device", "disk-full", "a disk ran full",
+     "Write less to scratch, or have the operator raise disk_gib of the pool; the shared folder has no such limit."),
+    (r"(?:MemoryError|Cannot allocate memory|std::bad_alloc)", "out-of-memory", "the program ran out of memory",
+     "Submit it with more --memory, on more nodes, or with fewer --ranks-per-node."),
+    (r"(?:can't open file|cannot open|No such file or directory)[: ]+'?([^'\n:]+)", "no-file", "the program did not find {0}",
+     "Stage it in with --input; ranks find it under input/."),
+    (r"AccessDenied|not authorized to perform: ([\w:]+)", "not-allowed", "the job role may not do what the program asks of AWS",
+     "A job sees its group's prefix in the bucket and its own secrets alone: ask the operator for more."),
+)  # fmt: skip
+
+
+def said_by_aws(facts: Facts) -> Finding | None:
+    """What AWS gives as the reason, of the job or of its container."""
+    job = facts.job
+    if job is None or job.state != "FAILED":
+        return None
+    for text in (facts.container_reason, job.reason):
+        for pattern, code, cause, remedy in _SAID:
+            if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
+                return Finding(code=code, cause=cause, remedy=remedy, evidence=text)
+    return None
+
+
+def stopped_by_somebody(facts: Facts) -> Finding | None:
+    job = facts.job
+    if job is None or job.state != "FAILED" or job.exit_code in set(_CODES) - {ExitCode.GOING_AWAY}:
+        return None
+    if not re.search(r"cancel|terminat", job.reason, re.IGNORECASE) or job.reason.startswith("Host EC2"):
+        return None
+    return Finding(
+        code="cancelled",
+        cause="somebody cancelled it",
+        remedy="Submit it again: tutti resubmit ID, or tutti resume ID.",
+        evidence=job.reason,
+    )
+
+
+def our_code(facts: Facts) -> Finding | None:
+    job = facts.job
+    if job is None or job.exit_code not in _CODES:
+        return None
+    code = ExitCode(job.exit_code)
+    return Finding(
+        code=f"exit-{int(code)}",
+        cause=code.meaning,
+        remedy=_CODES[code].replace("ID", job.id),
+        evidence=_last_of_ours(facts),
+    )
+
+
+def said_by_program(facts: Facts) -> Finding | None:
+    job = facts.job
+    if job is None or job.state != "FAILED":
+        return None
+    for line in reversed(facts.log):
+        for pattern, code, cause, remedy in _LOG:
+            if match := re.search(pattern, line):
+                words = cause.format(*(match.groups() or ("",)))
+                return Finding(code=code, cause=words, remedy=remedy, evidence=line)
+    return None
+
+
+def its_code(facts: Facts) -> Finding | None:
+    """The last word: the program's own code."""
+    job = facts.job
+    if job is None or job.state != "FAILED":
+        return None
+    evidence = "\n".join(facts.log[-5:])
+    match job.exit_code:
+        case None:
+            return Finding(
+                code="failed",
+                cause=job.reason or "it failed, and AWS does not say why",
+                remedy="Look at the log: tutti logs ID.",
+                evidence=evidence,
+            )
+        case 126:
+            return Finding(
+                code="not-executable",
+                cause="the program is not executable",
+                remedy="chmod +x it before it is uploaded, or run it through its interpreter.",
+                evidence=evidence,
+            )
+        case 127:
+            return Finding(
+                code="not-found",
+                cause="the program was not found on the node",
+                remedy="Give its path in the image, bring it along (--upload DIR), or choose an image that has it.",
+                evidence=evidence,
+            )
+        case 137:
+            return Finding(
+                code="killed",
+                cause="a rank was killed (SIGKILL), most often because a node ran out of memory",
+                remedy="Submit it with more --memory, on more nodes, or with fewer --ranks-per-node.",
+                evidence=evidence,
+            )
+        case 139:
+            return Finding(
+                code="segfault",
+                cause="a rank died of a segmentation fault",
+                remedy="The log names node and rank; run it at your desk (tutti twin) under a debugger. Fortran programs may need a larger OMP_STACKSIZE.",
+                evidence=evidence,
+            )
+        case 134:
+            return Finding(
+                code="aborted",
+                cause="a rank aborted (SIGABRT): an assertion, or the C++ library gave up",
+                remedy="The log's last lines say where.",
+                evidence=evidence,
+            )
+        case 143:
+            return Finding(
+                code="terminated",
+                cause="a rank ended by SIGTERM and did not handle it",
+                remedy="Handle SIGTERM to save first, or ask who sent it: tutti logs ID.",
+                evidence=evidence,
+            )
+        case code if code > 128:
+            return Finding(
+                code=f"signal-{code - 128}",
+                cause=f"a rank ended by signal {code - 128}",
+                remedy="The log names node and rank.",
+                evidence=evidence,
+            )
+        case code:
+            return Finding(
+                code="program",
+                cause=f"the program ended with code {code}",
+                remedy="It is the program's own failure: its last lines say more (tutti logs ID).",
+                evidence=evidence,
+            )
+
+
+def _last_of_ours(facts: Facts) -> str:
+    """The runtime's own last word: it names node and reason."""
+    return next((line for line in reversed(facts.log) if "tutti: " in line), "\n".join(facts.log[-3:]))
+
+
+RULES: Final[tuple[Callable[[Facts], Finding | None], ...]] = (
+    said_by_aws,
+    stopped_by_somebody,
+    our_code,
+    said_by_program,
+    its_code,
+)

@@ -1,0 +1,306 @@
+"""Why a job does not start: rules in the order of what is most certain and nearest to the user. Pure.
+
+Sources: aws-batch-facts sections 1, 6, 8; the User Guide's "Jobs stuck in RUNNABLE status".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tutti.why.facts import Environment, Facts, Finding, Queue
+
+STUCK_S: Final = 900  # a start of instances takes minutes; after a quarter of an hour something is wrong
+NO_GANGS: Final = frozenset({"SPOT", "FARGATE", "FARGATE_SPOT", ""})
+LIMITED: Final = "Canceled by JobStateTimeLimit action"
+
+Rule = Callable[[Facts], Finding | None]
+
+
+def dependencies(facts: Facts) -> Finding | None:
+    waiting = [f"{job} ({state})" for job, state in facts.dependencies.items() if state not in {"SUCCEEDED", "FAILED"}]
+    if facts.job is None or facts.job.state != "PENDING" or not waiting:
+        return None
+    return Finding(
+        code="dependency",
+        cause=f"it waits for {', '.join(waiting)}",
+        remedy="It starts when those have succeeded. To start it without them: cancel it and submit it without --after.",
+    )
+
+
+def queue_disabled(facts: Facts) -> Finding | None:
+    queue = facts.queue
+    if queue is None or queue.state != "DISABLED":
+        return None
+    return Finding(
+        code="queue-disabled",
+        cause=f"queue {queue.name} is disabled: it takes no jobs and starts none",
+        remedy="A spent budget does that, or the operator. Ask the operator: aws batch update-job-queue "
+        f"--job-queue {queue.name} --state ENABLED. Or resubmit to another queue of tutti queues.",
+        evidence=queue.reason,
+    )
+
+
+def queue_invalid(facts: Facts) -> Finding | None:
+    queue = facts.queue
+    if queue is None or queue.status != "INVALID":
+        return None
+    return Finding(
+        code="queue-invalid",
+        cause=f"queue {queue.name} is INVALID",
+        remedy="Its operator must mend it: pulumi up; tutti doctor names what is wrong with its environments.",
+        evidence=queue.reason,
+    )
+
+
+def no_environment(facts: Facts) -> Finding | None:
+    queue = facts.queue
+    if queue is None or queue.environments:
+        return None
+    return Finding(
+        code="no-environment",
+        cause=f"queue {queue.name} has no compute environment",
+        remedy="Its operator must deploy the stack again: pulumi up.",
+    )
+
+
+def environment_disabled(facts: Facts) -> Finding | None:
+    return _all_environments(
+        facts.queue,
+        lambda e: e.state == "DISABLED",
+        code="environment-disabled",
+        what="is disabled",
+        remedy="Its operator must enable it: aws batch update-compute-environment --state ENABLED --compute-environment",
+    )
+
+
+def environment_invalid(facts: Facts) -> Finding | None:
+    return _all_environments(
+        facts.queue,
+        lambda e: e.status == "INVALID",
+        code="environment-invalid",
+        what="is INVALID",
+        remedy="Its operator must mend what AWS says there (a role, a launch template, a subnet that has gone), then",
+    )
+
+
+def environment_not_ready(facts: Facts) -> Finding | None:
+    return _all_environments(
+        facts.queue,
+        lambda e: e.status in {"CREATING", "UPDATING", "DELETING", "DELETED"},
+        code="environment-not-ready",
+        what="is not ready",
+        remedy="Wait some minutes. If it stays so, its operator must look at",
+    )
+
+
+def gang_on_spot(facts: Facts) -> Finding | None:
+    queue, job = facts.queue, facts.job
+    if queue is None or job is None or not job.nodes or not queue.environments:
+        return None
+    first = queue.environments[0]
+    if first.kind not in NO_GANGS:
+        return None
+    kind = {"": "an unmanaged environment", "SPOT": "Spot capacity"}.get(first.kind, "Fargate")
+    return Finding(
+        code="gang-on-spot",
+        cause=f"AWS Batch runs multi-node jobs on On-Demand EC2 alone, and queue {queue.name} has {kind}: it would wait for ever",
+        remedy=f"Cancel it (tutti cancel {job.id}) and submit it to a queue of kind mpi: tutti queues.",
+    )
+
+
+def too_many_vcpus(facts: Facts) -> Finding | None:
+    queue, job = facts.queue, facts.job
+    if queue is None or job is None or not queue.environments:
+        return None
+    most = max(e.max_vcpus for e in queue.environments)
+    if facts.total_vcpus <= most:
+        return None
+    nodes = job.nodes or 1
+    return Finding(
+        code="too-many-vcpus",
+        cause=f"it asks for {nodes} x {facts.vcpus} = {facts.total_vcpus} vCPUs, and the pool of {queue.name} has {most} at most",
+        remedy=f"Submit it with at most {most // facts.vcpus} nodes, or ask the operator for a larger maxVcpus of the pool.",
+    )
+
+
+def vcpus_of_a_node(facts: Facts) -> Finding | None:
+    own = facts.card_queue
+    if own is None or facts.vcpus <= own.vcpus:
+        return None
+    return Finding(
+        code="vcpus-of-a-node",
+        cause=f"a node is asked for {facts.vcpus} vCPUs, and {', '.join(own.instance_types)} has {own.vcpus}",
+        remedy=f"Submit it with --vcpus {own.vcpus} or less, or to a pool of larger instances.",
+    )
+
+
+def memory_of_a_node(facts: Facts) -> Finding | None:
+    own = facts.card_queue
+    if own is None or facts.memory_mib <= own.memory_mib:
+        return None
+    return Finding(
+        code="memory-of-a-node",
+        cause=f"a node is asked for {facts.memory_mib} MiB, and {', '.join(own.instance_types)} leaves {own.memory_mib} MiB "
+        "to a job (the system and the ECS agent keep the rest)",
+        remedy=f"Submit it with --memory {own.memory_mib} or less, or to a pool of larger instances.",
+    )
+
+
+def no_capacity(facts: Facts) -> Finding | None:
+    if not _said(facts, "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"):
+        return None
+    own = facts.card_queue
+    where = f"{', '.join(own.instance_types)} in {own.zone}" if own else "this instance type"
+    return Finding(
+        code="no-capacity",
+        cause=f"AWS has no capacity left for {where}: a gang needs all its nodes at once, and Batch does not try the next pool",
+        remedy="Cancel and resubmit to another pool (tutti queues), or to fewer nodes; or wait.",
+        evidence=_reason(facts),
+    )
+
+
+def max_resource(facts: Facts) -> Finding | None:
+    if not _said(facts, "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"):
+        return None
+    return Finding(
+        code="max-resource",
+        cause="no environment of the queue is large enough for this job",
+        remedy="Submit it with fewer nodes, or ask the operator for a larger maxVcpus of the pool.",
+        evidence=_reason(facts),
+    )
+
+
+def resource_requirement(facts: Facts) -> Finding | None:
+    if not _said(facts, "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"):
+        return None
+    return Finding(
+        code="resource-requirement",
+        cause="no instance of the pool has what a node is asked for (vCPUs, memory or GPUs)",
+        remedy="Submit it with smaller --vcpus, --memory or --gpus: tutti cluster show has what a node offers.",
+        evidence=_reason(facts),
+    )
+
+
+def role_permissions(facts: Facts) -> Finding | None:
+    if not _said(facts, "MISCONFIGURATION:SERVICE_ROLE_PERMISSIONS"):
+        return None
+    return Finding(
+        code="role-permissions",
+        cause="AWS Batch may not do what it must: the service-linked role lacks a permission",
+        remedy="The operator must look at AWSServiceRoleForBatch and at the key policies of encrypted volumes.",
+        evidence=_reason(facts),
+    )
+
+
+def no_quota(facts: Facts) -> Finding | None:
+    quota = facts.quota
+    if quota is None or quota.vcpus - quota.used >= facts.total_vcpus:
+        return None
+    return Finding(
+        code=f"quota-{quota.code}",
+        cause=f"the account may run {quota.vcpus:.0f} vCPUs of {quota.name}, {quota.used:.0f} are in use, "
+        f"and the job needs {facts.total_vcpus}",
+        remedy=f"The operator asks for more: aws service-quotas request-service-quota-increase --service-code ec2 "
+        f"--quota-code {quota.code} --desired-value {_rounded(quota.used + facts.total_vcpus)}. Until then: fewer nodes.",
+    )
+
+
+def behind_another(facts: Facts) -> Finding | None:
+    queue, job = facts.queue, facts.job
+    if queue is None or job is None or not queue.head or queue.head == job.id:
+        return None
+    return Finding(
+        code="behind-another",
+        cause=f"{queue.ahead} job{'s stand' if queue.ahead != 1 else ' stands'} before it in {queue.name}, with {queue.head} at the head: "
+        "a gang that waits for its nodes lets nobody past",
+        remedy=f"Ask why that one waits: tutti why {queue.head}. Or resubmit this one to another queue.",
+    )
+
+
+def pool_busy(facts: Facts) -> Finding | None:
+    queue = facts.queue
+    if queue is None or not queue.environments or not queue.busy_vcpus:
+        return None
+    most = max(e.max_vcpus for e in queue.environments)
+    if most - queue.busy_vcpus >= facts.total_vcpus:
+        return None
+    return Finding(
+        code="pool-busy",
+        cause=f"{queue.busy_vcpus} of the pool's {most} vCPUs are at work, and the job needs {facts.total_vcpus} at once",
+        remedy="It starts when enough of them are free: tutti queues. For more at once, the operator raises maxVcpus.",
+    )
+
+
+def instances_starting(facts: Facts) -> Finding | None:
+    """The last word: nothing is wrong, or nothing that can be seen."""
+    job = facts.job
+    if job is None:
+        return None
+    waited = facts.now - job.created
+    if waited < STUCK_S:
+        return Finding(
+            code="starting",
+            cause="nothing is wrong: instances are being started, which takes some minutes",
+            remedy=f"Wait: tutti wait {job.id} --until running.",
+        )
+    unseen = f" Not seen, for want of permission: {', '.join(facts.unasked)}." if facts.unasked else ""
+    return Finding(
+        code="not-known",
+        cause=f"it has waited for {waited / 60:.0f} minutes and nothing that can be seen from here is wrong",
+        remedy=f"Ask the operator to look at the instances of the pool's Auto Scaling group: do they join its ECS cluster?{unseen}",
+        evidence=_reason(facts),
+    )
+
+
+def action_required(facts: Facts) -> Finding | None:
+    for word in ("ACTION_REQUIRED", "UNDETERMINED"):
+        if _said(facts, word):
+            return Finding(
+                code=word.lower().replace("_", "-"),
+                cause="AWS Batch cannot start it and says so in its own words",
+                remedy="Read them; the operator's logs in CloudTrail (RunInstances, CreateFleet) have the rest.",
+                evidence=_reason(facts),
+            )
+    return None
+
+
+def _all_environments(
+    queue: Queue | None, wrong: Callable[[Environment], bool], *, code: str, what: str, remedy: str
+) -> Finding | None:
+    """A finding where every environment of the queue is wrong; one good one is enough for a job."""
+    if queue is None or not queue.environments or not all(wrong(e) for e in queue.environments):
+        return None
+    first = queue.environments[0]
+    return Finding(
+        code=code,
+        cause=f"compute environment {first.name} of queue {queue.name} {what}",
+        remedy=f"{remedy} {first.name}.",
+        evidence=first.reason,
+    )
+
+
+def _said(facts: Facts, code: str) -> bool:
+    return code in _reason(facts)
+
+
+def _reason(facts: Facts) -> str:
+    return facts.job.reason if facts.job else ""
+
+
+def _rounded(vcpus: float) -> int:
+    """A quota to ask for: the next multiple of 64."""
+    return -(-int(vcpus) // 64) * 64
+
+
+CLUSTER: Final[tuple[Rule, ...]] = (
+    queue_disabled,
+    queue_invalid,
+    no_environment,
+    environment_disabled,
+    environment_invalid,
+    environment_not_ready,
+)
+FIT: Final[tuple[Rule, ...]] = (gang_on_spot, too_many_vcpus, vcpus_of_a_node, memory_of_a_node)
+SAID: Final[tuple[Rule, ...]] = (no_capacity, max_resource, resource_requirement, role_permissions)
+WAIT: Final[tuple[Rule, ...]] = (no_quota, behind_another, pool_busy, action_required)
