@@ -1,0 +1,210 @@
+"""What AWS answers becomes facts. Answers are stubbed, and botocore checks them against AWS's own models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from tutti.why.facts import Environment
+from tutti.why.gather import Asker, image_of, quota_of
+from tutti.why.gather_network import file_system_of, network_of, nfs_open, policy_allows
+from workload.contract import Card, CardQueue, PoolKind
+
+QUEUE = CardQueue(
+    name="q", arn="arn:q", pool="cpu", kind=PoolKind.MPI, priority=10, instance_types=("hpc7a.96xlarge",), zone="us-east-1a",
+    max_vcpus=256, vcpus=8, cores=4, memory_mib=15000,
+)  # fmt: skip
+ENVIRONMENT = Environment(name="ce", state="ENABLED", status="VALID", subnets=("subnet-1",), security_groups=("sg-1",))
+
+
+class Stubbed:
+    """A cluster whose clients give prepared answers."""
+
+    is_twin = False
+
+    def __init__(self) -> None:
+        self.card = Card(
+            stack="dev", group="dev", region="us-east-1", account="1", queues=(QUEUE,), definitions=(), bucket="b", prefix="dev/",
+            file_system="fs-1", log_group="/g",
+        )  # fmt: skip
+        self.stubs: dict[str, Stubber] = {}
+        self.clients: dict[str, Any] = {}
+
+    def client(self, service: str, **_: Any) -> Any:
+        if service not in self.clients:
+            self.clients[service] = boto3.client(
+                service, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="s"
+            )  # type: ignore[call-overload]  # the service's name is only known when it runs
+            self.stubs[service] = Stubber(self.clients[service])
+            self.stubs[service].activate()
+        return self.clients[service]
+
+    def answers(self, service: str, call: str, answer: dict[str, Any]) -> None:
+        self.client(service)
+        self.stubs[service].add_response(call, answer)
+
+    def refuses(self, service: str, call: str, code: str) -> None:
+        self.client(service)
+        self.stubs[service].add_client_error(call, code)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    stubbed = Stubbed()
+    yield stubbed
+    for stub in stubbed.stubs.values():
+        stub.assert_no_pending_responses()
+
+
+def answer_network(cluster: Any, routes: list[dict[str, Any]], endpoints: list[dict[str, Any]]) -> None:
+    subnet = {
+        "SubnetId": "subnet-1",
+        "VpcId": "vpc-1",
+        "AvailabilityZone": "us-east-1a",
+        "AvailableIpAddressCount": 251,
+    }
+    main = {"RouteTableId": "rtb-main", "VpcId": "vpc-1", "Associations": [{"Main": True}], "Routes": []}
+    own = {
+        "RouteTableId": "rtb-1",
+        "VpcId": "vpc-1",
+        "Associations": [{"Main": False, "SubnetId": "subnet-1"}],
+        "Routes": routes,
+    }
+    group = {
+        "GroupId": "sg-1",
+        "IpPermissions": [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "sg-1"}]}],
+        "IpPermissionsEgress": [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}],
+    }
+    cluster.answers("ec2", "describe_subnets", {"Subnets": [subnet]})
+    cluster.answers("ec2", "describe_route_tables", {"RouteTables": [main, own]})
+    cluster.answers("ec2", "describe_vpc_endpoints", {"VpcEndpoints": endpoints})
+    cluster.answers("ec2", "describe_security_groups", {"SecurityGroups": [group]})
+
+
+def test_a_private_subnet_with_a_nat_gateway(cluster: Any) -> None:
+    answer_network(cluster, [{"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1", "State": "active"}], [])
+    network = network_of(cluster, ENVIRONMENT)
+    (subnet,) = network.subnets
+    assert (subnet.nat, subnet.public, subnet.s3_gateway, subnet.free_addresses) == (True, False, False, 251)
+    (group,) = network.groups
+    assert (group.self_in, group.self_out, group.out_all) == (True, False, True)
+
+
+def test_a_route_to_a_nat_that_has_gone_is_no_way_out(cluster: Any) -> None:
+    answer_network(cluster, [{"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1", "State": "blackhole"}], [])
+    assert not network_of(cluster, ENVIRONMENT).subnets[0].nat
+
+
+def test_a_public_subnet(cluster: Any) -> None:
+    answer_network(cluster, [{"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1", "State": "active"}], [])
+    assert network_of(cluster, ENVIRONMENT).subnets[0].public
+
+
+def test_endpoints_by_their_service(cluster: Any) -> None:
+    endpoints: list[dict[str, Any]] = [
+        {"ServiceName": "com.amazonaws.us-east-1.ecr.api", "VpcEndpointType": "Interface", "State": "available"},
+        {"ServiceName": "com.amazonaws.us-east-1.logs", "VpcEndpointType": "Interface", "State": "pending"},
+        {
+            "ServiceName": "com.amazonaws.us-east-1.s3",
+            "VpcEndpointType": "Gateway",
+            "State": "available",
+            "RouteTableIds": ["rtb-1"],
+        },
+    ]
+    answer_network(cluster, [], endpoints)
+    network = network_of(cluster, ENVIRONMENT)
+    assert network.endpoints == {"ecr.api"}
+    assert network.subnets[0].s3_gateway
+
+
+def test_the_file_system_of_the_card(cluster: Any) -> None:
+    system = {
+        "OwnerId": "1", "CreationToken": "t", "FileSystemId": "fs-1", "CreationTime": 0, "LifeCycleState": "available",
+        "NumberOfMountTargets": 1, "SizeInBytes": {"Value": 0}, "PerformanceMode": "generalPurpose", "Tags": [],
+    }  # fmt: skip
+    target = {
+        "MountTargetId": "fsmt-00000001",
+        "FileSystemId": "fs-1",
+        "SubnetId": "subnet-1",
+        "LifeCycleState": "available",
+        "AvailabilityZoneName": "us-east-1a",
+    }
+    group = {
+        "GroupId": "sg-efs",
+        "IpPermissions": [
+            {"IpProtocol": "tcp", "FromPort": 2049, "ToPort": 2049, "UserIdGroupPairs": [{"GroupId": "sg-1"}]}
+        ],
+    }
+    policy = {
+        "Statement": [{"Effect": "Allow", "Action": ["elasticfilesystem:ClientMount"], "Principal": {"AWS": "*"}}]
+    }
+    cluster.answers("efs", "describe_file_systems", {"FileSystems": [system]})
+    cluster.answers("efs", "describe_mount_targets", {"MountTargets": [target]})
+    cluster.answers("efs", "describe_mount_target_security_groups", {"SecurityGroups": ["sg-efs"]})
+    cluster.answers("ec2", "describe_security_groups", {"SecurityGroups": [group]})
+    cluster.answers("efs", "describe_file_system_policy", {"FileSystemId": "fs-1", "Policy": json.dumps(policy)})
+    found = file_system_of(cluster, ("sg-1",))
+    assert (found.state, found.zones, found.nfs_open, found.policy_allows) == (
+        "available",
+        frozenset({"us-east-1a"}),
+        True,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_open"),
+    [
+        ({"IpProtocol": "tcp", "FromPort": 2049, "ToPort": 2049, "UserIdGroupPairs": [{"GroupId": "sg-1"}]}, True),
+        ({"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "sg-1"}]}, True),
+        ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": "sg-1"}]}, False),
+        ({"IpProtocol": "tcp", "FromPort": 2049, "ToPort": 2049, "UserIdGroupPairs": [{"GroupId": "sg-other"}]}, False),
+    ],
+)
+def test_nfs_is_open_to_the_nodes_group_alone(rule: dict[str, Any], is_open: bool) -> None:
+    assert nfs_open({"IpPermissions": [rule]}, ("sg-1",)) is is_open
+
+
+def test_a_policy_that_only_denies_allows_nothing() -> None:
+    assert not policy_allows({"Statement": [{"Effect": "Deny", "Action": "elasticfilesystem:ClientMount"}]})
+    assert policy_allows({"Statement": [{"Effect": "Allow", "Action": "elasticfilesystem:*"}]})
+
+
+def test_the_quota_of_the_family_and_what_of_it_runs(cluster: Any) -> None:
+    cpu = {"CoreCount": 96, "ThreadsPerCore": 1}
+    instances = [
+        {"InstanceType": "hpc7a.96xlarge", "CpuOptions": cpu},
+        {"InstanceType": "c7i.2xlarge", "CpuOptions": {"CoreCount": 4, "ThreadsPerCore": 2}},
+        {"InstanceType": "hpc7a.96xlarge", "CpuOptions": cpu, "InstanceLifecycle": "spot"},
+    ]
+    cluster.answers("service-quotas", "get_service_quota", {"Quota": {"Value": 768.0}})
+    cluster.answers("ec2", "describe_instances", {"Reservations": [{"Instances": instances}]})
+    quota = quota_of(cluster, QUEUE)
+    assert quota is not None
+    assert (quota.code, quota.vcpus, quota.used) == ("L-F7808C92", 768.0, 96)
+
+
+def test_an_image_that_is_gone_and_one_that_is_elsewhere(cluster: Any) -> None:
+    uri = "123456789012.dkr.ecr.us-east-1.amazonaws.com/tutti@sha256:" + "0" * 64
+    cluster.refuses("ecr", "describe_images", "ImageNotFoundException")
+    assert image_of(cluster, uri).found is False
+    cluster.answers("ecr", "describe_images", {"imageDetails": []})
+    assert image_of(cluster, uri).found is True
+    assert image_of(cluster, "docker.io/library/debian:12").found is None
+
+
+def test_what_is_refused_is_noted_and_the_rest_goes_on(cluster: Any) -> None:
+    ask = Asker()
+    cluster.refuses("ec2", "describe_subnets", "UnauthorizedOperation")
+    assert ask.part("the network", lambda: network_of(cluster, ENVIRONMENT)) is None
+    assert ask.unasked == ["the network (UnauthorizedOperation)"]
+
+
+def test_an_error_of_our_own_is_not_taken_for_aws() -> None:
+    with pytest.raises(ZeroDivisionError):
+        Asker().part("nothing", lambda: 1 // 0)

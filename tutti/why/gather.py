@@ -1,0 +1,250 @@
+"""The facts that a cause needs, asked of AWS: each part by itself, so that one missing permission hides one part alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from tutti.aws import is_aws_error, told
+from tutti.jobs import Details, details
+from tutti.listing import describe, list_jobs, nodes_of
+from tutti.logs import streams_of, tail
+from tutti.why.facts import Environment, Facts, Image, Queue, Quota
+from tutti.why.gather_network import file_system_of, network_of
+from workload.contract import EVENT_MARK, CardQueue
+
+if TYPE_CHECKING:
+    from tutti.cluster import Cluster
+
+T = TypeVar("T")
+LOG_LINES: Final = 40
+BUSY: Final = ("STARTING", "RUNNING")
+# EC2's quotas for running On-Demand instances, in vCPUs, by the family's first letters (Service Quotas, EC2).
+QUOTAS: Final = (
+    ("hpc", "L-F7808C92", "HPC instances"),
+    ("p", "L-417A185B", "P instances"),
+    ("g", "L-DB2E81BA", "G and VT instances"),
+    ("vt", "L-DB2E81BA", "G and VT instances"),
+    ("trn", "L-2C3B7624", "Trn instances"),
+    ("", "L-1216C47A", "Standard (A, C, D, H, I, M, R, T, Z) instances"),
+)
+
+
+class Asker:
+    """Asks, and remembers what could not be asked."""
+
+    def __init__(self) -> None:
+        self.unasked: list[str] = []
+
+    def part(self, name: str, call: Callable[[], T]) -> T | None:
+        """The answer; None where AWS refuses it or does not know it."""
+        try:
+            return call()
+        except Exception as error:
+            if not is_aws_error(error):
+                raise
+            code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+            self.unasked.append(f"{name} ({code})")
+            return None
+
+
+@told
+def facts_of_job(cluster: Cluster, job_id: str) -> Facts:
+    """Everything that bears on one job.
+
+    Raises
+    ------
+    NotFoundError
+        No such job.
+    """
+    ask = Asker()
+    item = describe(cluster, [job_id])[0]
+    job = details(item)
+    own = next((q for q in cluster.card.queues if q.name == job.queue), None)
+    container = _container(item)
+    vcpus, memory = _needs(container)
+    waiting = not job.ended and job.state != "RUNNING"
+    queue = ask.part("the queue", lambda: queue_of(cluster, job.queue, job)) if waiting else None
+    place = _place(ask, cluster, queue, own) if waiting else {}
+    log = ask.part("the log", lambda: _log(cluster, job)) if job.state == "FAILED" else ()
+    return Facts(
+        card=cluster.card,
+        now=time.time(),
+        job=job,
+        nodes=tuple(nodes_of(cluster, job)) if job.nodes and job.ended else (),
+        vcpus=vcpus,
+        memory_mib=memory,
+        container_reason=_reasons(item, container),
+        dependencies=_dependencies(cluster, job) if job.state == "PENDING" else {},
+        card_queue=own,
+        queue=queue,
+        quota=ask.part("quotas", lambda: quota_of(cluster, own)) if waiting and own and not cluster.is_twin else None,
+        image=ask.part("the image", lambda: image_of(cluster, job.image)) if waiting else None,
+        log=log or (),
+        unasked=tuple(ask.unasked),
+        **place,
+    )
+
+
+@told
+def facts_of_queue(cluster: Cluster, own: CardQueue) -> Facts:
+    """Everything that bears on one queue, without a job."""
+    ask = Asker()
+    queue = ask.part("the queue", lambda: queue_of(cluster, own.name, None))
+    definition = next((d for d in cluster.card.definitions if d.pool in {"", own.pool}), None)
+    place = _place(ask, cluster, queue, own)
+    return Facts(
+        card=cluster.card,
+        now=time.time(),
+        card_queue=own,
+        queue=queue,
+        image=ask.part("the image", lambda: image_of(cluster, definition.image_uri)) if definition else None,
+        unasked=tuple(ask.unasked),
+        **place,
+    )
+
+
+def _place(ask: Asker, cluster: Cluster, queue: Queue | None, own: CardQueue | None) -> dict[str, Any]:
+    """Network and file system of a queue's first environment."""
+    if queue is None or not queue.environments or cluster.is_twin:
+        return {}  # a twin's nodes have neither subnets nor mount targets
+    first = queue.environments[0]
+    network = ask.part("the network", lambda: network_of(cluster, first))
+    system = None
+    if own and cluster.card.file_system:
+        system = ask.part("the file system", lambda: file_system_of(cluster, first.security_groups))
+    return {"network": network, "file_system": system}
+
+
+def queue_of(cluster: Cluster, name: str, job: Details | None) -> Queue:
+    """A queue, its environments, its head and how busy its pool is."""
+    batch = cluster.batch
+    found = batch.describe_job_queues(jobQueues=[name])["jobQueues"]
+    if not found:
+        return Queue(name=name, state="MISSING", status="MISSING")
+    described: Any = found[0]
+    order = sorted(described.get("computeEnvironmentOrder", []), key=lambda e: e["order"])
+    arns = [entry["computeEnvironment"] for entry in order]
+    answer: Any = batch.describe_compute_environments(computeEnvironments=arns)["computeEnvironments"] if arns else []
+    by_arn = {e["computeEnvironmentArn"]: e for e in answer} | {e["computeEnvironmentName"]: e for e in answer}
+    snapshot: Any = batch.get_job_queue_snapshot(jobQueue=name)
+    front = [entry["jobArn"].rpartition("/")[2] for entry in snapshot.get("frontOfQueue", {}).get("jobs", [])]
+    own = front.index(job.id) if job and job.id in front else len(front)
+    return Queue(
+        name=name,
+        state=described["state"],
+        status=described["status"],
+        reason=described.get("statusReason", ""),
+        environments=tuple(_environment(by_arn[arn]) for arn in arns if arn in by_arn),
+        head=front[0] if front else "",
+        ahead=own,
+        busy_vcpus=_busy(cluster, name),
+    )
+
+
+def _environment(item: dict[str, Any]) -> Environment:
+    resources = item.get("computeResources", {})
+    return Environment(
+        name=item["computeEnvironmentName"],
+        state=item.get("state", ""),
+        status=item.get("status", ""),
+        reason=item.get("statusReason", ""),
+        kind=resources.get("type", "") if item.get("type") != "UNMANAGED" else "",
+        max_vcpus=int(resources.get("maxvCpus", 0)),
+        instance_types=tuple(resources.get("instanceTypes", ())),
+        subnets=tuple(resources.get("subnets", ())),
+        security_groups=tuple(resources.get("securityGroupIds", ())),
+        instance_profile=resources.get("instanceRole", ""),
+    )
+
+
+def _busy(cluster: Cluster, name: str) -> int:
+    """VCPUs of the queue's pool at work: of every queue that has the same pool."""
+    queues = {q.name: q for q in cluster.card.queues}
+    if name not in queues:
+        return 0
+    same = [q.name for q in cluster.card.queues if q.pool == queues[name].pool]
+    jobs = [j for j in list_jobs(cluster, queues=same, states=BUSY) if j.state in BUSY]
+    total = 0
+    for item in describe(cluster, [j.id for j in jobs]):
+        vcpus, _ = _needs(_container(item))
+        total += vcpus * (item.get("nodeProperties", {}).get("numNodes") or 1)
+    return total
+
+
+def quota_of(cluster: Cluster, own: CardQueue) -> Quota | None:
+    """The quota that the pool's instances count against, and what of it runs; Spot and Fargate have others."""
+    if own.capacity != "on-demand" or not own.instance_types:
+        return None
+    family = own.instance_types[0]
+    code, name = next((code, name) for prefix, code, name in QUOTAS if family.startswith(prefix))
+    value = cluster.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"]
+    pages = (
+        cluster.client("ec2")
+        .get_paginator("describe_instances")
+        .paginate(Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}])
+    )
+    used = 0
+    for page in pages:
+        for reservation in page["Reservations"]:
+            for instance in reservation["Instances"]:
+                if instance.get("InstanceLifecycle") != "spot" and _quota_code(instance["InstanceType"]) == code:
+                    options = instance.get("CpuOptions", {})
+                    used += options.get("CoreCount", 0) * options.get("ThreadsPerCore", 1)
+    return Quota(code=code, name=name, vcpus=value, used=used)
+
+
+def _quota_code(instance_type: str) -> str:
+    return next(code for prefix, code, _ in QUOTAS if instance_type.startswith(prefix))
+
+
+def image_of(cluster: Cluster, uri: str) -> Image:
+    """Whether the image is in its repository: only ECR's can be asked."""
+    host, _, path = uri.partition("/")
+    if ".dkr.ecr." not in host:
+        return Image(uri=uri, found=None)
+    name, at, digest = path.partition("@")
+    if not at:
+        name, _, tag = path.partition(":")
+        wanted = {"imageTag": tag or "latest"}
+    else:
+        wanted = {"imageDigest": digest}
+    ecr = cluster.client("ecr")
+    try:
+        ecr.describe_images(registryId=host.split(".")[0], repositoryName=name, imageIds=[wanted])
+    except (ecr.exceptions.ImageNotFoundException, ecr.exceptions.RepositoryNotFoundException):
+        return Image(uri=uri, found=False)
+    return Image(uri=uri, found=True)
+
+
+def _container(item: dict[str, Any]) -> dict[str, Any]:
+    ranges = (item.get("nodeProperties") or {}).get("nodeRangeProperties") or [{}]
+    container: dict[str, Any] = item.get("container") or ranges[0].get("container") or {}
+    return container
+
+
+def _needs(container: dict[str, Any]) -> tuple[int, int]:
+    """VCPUs and MiB that a node is asked for."""
+    needs = {r["type"]: float(r["value"]) for r in container.get("resourceRequirements", [])}
+    vcpus = needs.get("VCPU", container.get("vcpus") or 0)
+    return max(1, round(vcpus)), round(needs.get("MEMORY", container.get("memory") or 0))
+
+
+def _reasons(item: dict[str, Any], container: dict[str, Any]) -> str:
+    """The container's reasons, the newest first."""
+    attempts = item.get("attempts", [])
+    said = [container.get("reason", ""), *(a.get("container", {}).get("reason", "") for a in reversed(attempts))]
+    return "\n".join(reason for reason in said if reason)
+
+
+def _dependencies(cluster: Cluster, job: Details) -> dict[str, str]:
+    return {item["jobId"]: item["status"] for item in describe(cluster, list(job.depends_on))}
+
+
+def _log(cluster: Cluster, job: Details) -> tuple[str, ...]:
+    """The last lines of the last attempt's main node, without the runtime's events."""
+    nodes = [node for node in nodes_of(cluster, job) if node.index == 0]
+    streams = streams_of(nodes)[-1:]
+    lines = tail(cluster.logs, cluster.card.log_group, streams, LOG_LINES)
+    return tuple(line.line.text for line in lines if not line.line.text.startswith(EVENT_MARK))
