@@ -101,13 +101,11 @@ def _openmpi5(launch: Launch) -> list[str]:
         # By network: the names of interfaces differ, and `ecs-eth0` has the same address on every host (traps 4).
         "prte_if_include": networks(launch.hosts, loopback=False),
         "prte_keep_fqdn_hostnames": "1",
-        "prte_allowed_exit_without_sync": "1",  # a rank that ends with 0 does not end the others (DESIGN 4.7)
+        "prte_allowed_exit_without_sync": "1",  # before MPI_Finalize: what comes of a rank's end is main's to say
         **{f"oob_tcp_{k}": v for k, v in _KEEPALIVE.items()},
     }
     return [
         "--leave-session-attached",
-        # Else it ends every rank when one ends with 0 before MPI_Finalize; how a job ends is main's to say.
-        *("--runtime-options", "recoverable,error-nonzero-status=0"),
         *_pairs("--prtemca", parameters),
         *_openmpi_places(launch),
     ]
