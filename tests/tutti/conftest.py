@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 
+from tutti.cluster import Cluster
 from workload.contract import Card, CardDefinition, CardQueue, Mpi, PoolKind
+
+Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def _queue(name: str, kind: PoolKind, priority: int, **more: object) -> CardQueue:
@@ -79,3 +88,48 @@ def card() -> Card:
         file_system="fs-1",
         log_group="/tutti/lab",
     )
+
+
+# ---------------------------------------------------------------- the running twin
+
+
+@pytest.fixture(scope="session")
+def twin_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home whose twin runs: the client's tests speak to it as a user's client does."""
+    home = tmp_path_factory.mktemp("twin-home")
+    environ = clean_environ(home)
+    tutti = [sys.executable, "-m", "tutti.cli", "twin"]
+    subprocess.run([*tutti, "up", "--isolation", "process"], env=environ, check=True, capture_output=True, timeout=60)
+    yield home
+    subprocess.run([*tutti, "down"], env=environ, check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture
+def cluster(twin_home: Path) -> Cluster:
+    return Cluster.current({"TUTTI_HOME": str(twin_home)})
+
+
+@pytest.fixture
+def tutti(twin_home: Path) -> Tutti:
+    """Run `tutti ARGS...` as a process against the running twin, without a terminal."""
+
+    def run(*args: str, stdin: str | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tutti.cli", *args],
+            env=clean_environ(twin_home),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+
+    return run
+
+
+def clean_environ(home: Path) -> dict[str, str]:
+    """A fresh user: no AWS or Tutti settings, a home of its own, 80 columns."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TUTTI_"))}
+    ours = {"TUTTI_HOME": str(home), "HOME": str(home), "COLUMNS": "80", "AWS_EC2_METADATA_DISABLED": "true"}
+    return {**kept, **ours}
