@@ -6,7 +6,7 @@ So each queue is asked with a filter first; only where that is not all, state by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -36,18 +36,8 @@ def list_jobs(
     known = {q.name: q.arn for q in cluster.card.queues}
     names = [q for q in known if not queues or q in queues]
     batch = cluster.batch
-    first = _every(lambda name: _first_page(batch, known[name], since), names)
-    found: list[Summary] = []
-    deeper: list[tuple[str, str]] = []
-    for name, page in zip(names, first, strict=True):
-        if page.get("nextToken"):
-            deeper += [(name, state) for state in states or STATES]
-        else:
-            found += [summary(item, name) for item in page.get("jobSummaryList", [])]
-    for (name, _), items in zip(
-        deeper, _every(lambda q: list(_of_state(batch, known[q[0]], q[1])), deeper), strict=True
-    ):
-        found += [summary(item, name) for item in items]
+    pages = _every(lambda name: _of_queue(batch, known[name], states or STATES, since), names)
+    found = [summary(item, name) for name, items in zip(names, pages, strict=True) for item in items]
     kept = {j.id: j for j in found if j.created >= since and (not states or j.state in states)}
     return in_order(kept.values())
 
@@ -133,10 +123,15 @@ def _not_found(cluster: Cluster, word: str, jobs: Sequence[Summary] | None = Non
     )
 
 
-def _first_page(batch: BatchClient, queue: str, since: float) -> Mapping[str, Any]:
+def _of_queue(batch: BatchClient, queue: str, states: Sequence[str], since: float) -> list[dict[str, Any]]:
+    """A queue's jobs; one that moves on meanwhile may come twice, in its later state last, but is never missed."""
     # AFTER_CREATED_AT takes milliseconds; 0 is the beginning of time, so every state of every job comes
-    after = {"name": "AFTER_CREATED_AT", "values": [str(int(since * 1000))]}
-    return batch.list_jobs(jobQueue=queue, filters=[after], maxResults=FILTER_PAGE)  # type: ignore[list-item]  # a TypedDict
+    after: Any = {"name": "AFTER_CREATED_AT", "values": [str(int(since * 1000))]}
+    page: Any = batch.list_jobs(jobQueue=queue, filters=[after], maxResults=FILTER_PAGE)
+    if not page.get("nextToken"):
+        return list(page.get("jobSummaryList", []))
+    # one after the other, in the order in which a job goes through them
+    return [item for state in STATES if state in states for item in _of_state(batch, queue, state)]
 
 
 def _of_state(batch: BatchClient, queue: str, state: str) -> Iterator[dict[str, Any]]:

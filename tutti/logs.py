@@ -5,11 +5,12 @@ Reading is lazy: of each stream one page is held, so memory grows with the nodes
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tutti.core.events import Line, parse_line
 from tutti.jobs import Node
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 STREAMS_A_CALL: Final = 100  # FilterLogEvents' limit on logStreamNames
 PAGE: Final = 10_000  # GetLogEvents' limit on events
-HELD: Final = 200_000  # lines held at once, all streams together
+HELD: Final = 200_000  # lines held at once, all streams together; as many are on their way
+AHEAD: Final = 4  # pages fetched at once
 LATE_MS: Final = 10_000  # how far behind its time a line may still arrive
 
 
@@ -32,15 +34,18 @@ class Stream:
     attempt: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class LogLine:
-    """A line, when (Unix milliseconds) and where it was written."""
+class LogLine(NamedTuple):
+    """A line, when (Unix milliseconds) and where it was written. A tuple: there are millions of them."""
 
     at_ms: int
     node: int
     attempt: int
-    line: Line
     raw: str
+
+    @property
+    def line(self) -> Line:
+        """The line taken apart: node, rank, text."""
+        return parse_line(self.raw)
 
     def __str__(self) -> str:
         return self.raw if self.line.node is not None else f"[{self.node}] {self.raw}"
@@ -61,10 +66,63 @@ def streams_of(nodes: Iterable[Node]) -> list[Stream]:
 def read_all(
     client: CloudWatchLogsClient, group: str, streams: Sequence[Stream], *, since_ms: int = 0
 ) -> Iterator[LogLine]:
-    """All lines of all streams so far, in time order; lines of one node keep theirs."""
+    """All lines of all streams so far, in time order; lines of one node keep theirs.
+
+    Of each stream one page is held and the next is on its way. What is older than the youngest line of every page that
+    is held cannot be overtaken, so it is sorted and given out at once: nothing is done line by line.
+    """
     page = max(100, min(PAGE, HELD // max(1, len(streams))))
-    readers = [_read_stream(client, group, stream, page, since_ms) for stream in streams]
-    return heapq.merge(*readers, key=attrgetter("at_ms"))
+    arguments: dict[str, Any] = {"logGroupName": group, "startFromHead": True, "limit": page}
+    if since_ms:
+        arguments["startTime"] = since_ms
+    with ThreadPoolExecutor(max_workers=AHEAD) as pool:
+        readers = [_Reader(pool, client, stream, arguments) for stream in streams]
+        try:
+            while readers := [r for r in readers if r.fill()]:
+                horizon = min(r.held[-1][0] for r in readers)
+                lines = [line for r in readers for line in r.take(horizon)]
+                lines.sort(key=_WHEN)  # by time alone, and stable: a node's own order stays
+                yield from lines
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_WHEN: Final = itemgetter(0)
+
+
+class _Reader:
+    """The pages of one stream, the next one always being fetched."""
+
+    def __init__(
+        self, pool: Executor, client: CloudWatchLogsClient, stream: Stream, arguments: Mapping[str, Any]
+    ) -> None:
+        self.held: list[LogLine] = []
+        self._pool, self._client, self._stream = pool, client, stream
+        self._arguments = {**arguments, "logStreamName": stream.name}
+        self._coming: Future[tuple[list[LogLine], str]] | None = pool.submit(self._page, "")
+        self._token = ""
+
+    def fill(self) -> bool:
+        """Hold at least one line; False where there is none any more."""
+        while not self.held and self._coming is not None:
+            self.held, following = self._coming.result()
+            ended = following in {"", self._token}  # at the end, the same token comes back (API reference)
+            self._token = following
+            self._coming = None if ended else self._pool.submit(self._page, following)
+        return bool(self.held)
+
+    def take(self, horizon: int) -> list[LogLine]:
+        """The lines until `horizon`, which are no longer held then."""
+        until = bisect_right(self.held, horizon, key=_WHEN)
+        taken, self.held = self.held[:until], self.held[until:]
+        return taken
+
+    def _page(self, token: str) -> tuple[list[LogLine], str]:
+        more = {"nextToken": token} if token else {}
+        answer = _or_nothing(self._client.get_log_events, self._client, **self._arguments, **more)
+        node, attempt = self._stream.node, self._stream.attempt
+        lines = [LogLine(e["timestamp"], node, attempt, e["message"]) for e in answer.get("events", [])]
+        return lines, answer.get("nextForwardToken", "")
 
 
 def tail(
@@ -83,7 +141,7 @@ def tail(
             **({"startTime": since_ms} if since_ms else {}),
         )
         found += [_line(event, stream) for event in answer.get("events", [])]
-    return sorted(found, key=attrgetter("at_ms"))[-count:]
+    return sorted(found, key=_WHEN)[-count:]
 
 
 class Follower:
@@ -111,7 +169,7 @@ class Follower:
         self._newest_ms = max([self._newest_ms, *(line.at_ms for line in lines)])
         horizon = self._newest_ms - 2 * LATE_MS
         self._seen = {key: at for key, at in self._seen.items() if at >= horizon}
-        return sorted((line for line in lines if line.at_ms >= self._from_ms), key=attrgetter("at_ms"))
+        return sorted((line for line in lines if line.at_ms >= self._from_ms), key=_WHEN)
 
     def _filter(self, streams: Sequence[Stream], start_ms: int) -> list[LogLine]:
         found = []
@@ -137,33 +195,8 @@ class Follower:
         return found
 
 
-def _read_stream(
-    client: CloudWatchLogsClient, group: str, stream: Stream, page: int, since_ms: int
-) -> Iterator[LogLine]:
-    arguments: dict[str, Any] = {
-        "logGroupName": group,
-        "logStreamName": stream.name,
-        "startFromHead": True,
-        "limit": page,
-    }
-    if since_ms:
-        arguments["startTime"] = since_ms
-    token = ""
-    while True:
-        answer = _or_nothing(client.get_log_events, client, **arguments, **({"nextToken": token} if token else {}))
-        for event in answer.get("events", []):
-            yield _line(event, stream)
-        following = answer.get("nextForwardToken", "")
-        if following in ("", token):  # at the end, the same token comes back (API reference)
-            return
-        token = following
-
-
 def _line(event: Mapping[str, Any], stream: Stream) -> LogLine:
-    message = event["message"]
-    return LogLine(
-        at_ms=event["timestamp"], node=stream.node, attempt=stream.attempt, line=parse_line(message), raw=message
-    )
+    return LogLine(event["timestamp"], stream.node, stream.attempt, event["message"])
 
 
 def _or_nothing(call: Any, client: Any, **arguments: Any) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from workload.contract import Limits, Tag
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
 
-RATE: Final = 0.9 * Limits.SUBMITS_PER_S  # a second; the rest is for others in the account
+RATE: Final = 0.95 * Limits.SUBMITS_PER_S  # a second; the rest is for others in the account
 THREADS: Final = 12
 BLOCK: Final = 200  # points between two entries in the journal
 ON_ITS_WAY_S: Final = 15.0  # how long a request of a client that died may still become a job that a list lacks

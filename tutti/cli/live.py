@@ -61,13 +61,13 @@ def print_lines(lines: Iterable[LogLine], out: TextIO, *, events: bool = False) 
 
 def rendered(line: LogLine, *, events: bool, out: TextIO) -> str | None:
     """A line as it is shown; None: not shown. `events`: as they stand in the log, for machines."""
-    node = line.node if line.line.node is None else line.line.node
-    place = f"[{node}]" if line.line.rank is None else f"[{node}:{line.line.rank}]"
+    said = line.line
+    node = line.node if said.node is None else said.node
+    place = f"[{node}]" if said.rank is None else f"[{node}:{said.rank}]"
     head = paint(place, OF_NODE[node % len(OF_NODE)], stream=out)
-    happening = parse_event(line.line)
+    happening = parse_event(said)
     if happening is None or events:
-        text = line.line.text
-        return f"{head} {paint(text, 'dim', stream=out) if text.startswith(SAYS) else text}"
+        return f"{head} {paint(said.text, 'dim', stream=out) if said.text.startswith(SAYS) else said.text}"
     if happening.event in QUIET:
         return None
     colour = OF_STATE["FAILED"] if happening.event in {Event.LOST, Event.STOPPING} else "bold"

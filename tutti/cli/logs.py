@@ -34,10 +34,13 @@ class Wanted:
     pattern: re.Pattern[str] | None
 
     def __call__(self, line: LogLine) -> bool:
+        if self.everything:
+            return True
+        said = line.line
         return (
-            (not self.ranks or line.line.rank in self.ranks)
+            (not self.ranks or said.rank in self.ranks)
             and (self.attempt is None or line.attempt == self.attempt)
-            and (self.pattern is None or self.pattern.search(line.line.text) is not None)
+            and (self.pattern is None or self.pattern.search(said.text) is not None)
         )
 
     @property
@@ -140,12 +143,7 @@ def seconds(text: str) -> int:
 
 def json_line(line: LogLine) -> str:
     """A line as one JSON object."""
-    node = line.node if line.line.node is None else line.line.node
-    fields = {
-        "at_ms": line.at_ms,
-        "attempt": line.attempt,
-        "node": node,
-        "rank": line.line.rank,
-        "text": line.line.text,
-    }
+    said = line.line
+    node = line.node if said.node is None else said.node
+    fields = {"at_ms": line.at_ms, "attempt": line.attempt, "node": node, "rank": said.rank, "text": said.text}
     return jsonlib.dumps(fields)
