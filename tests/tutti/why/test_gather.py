@@ -130,7 +130,7 @@ def test_the_file_system_of_the_card(cluster: Any) -> None:
     target = {
         "MountTargetId": "fsmt-00000001",
         "FileSystemId": "fs-1",
-        "SubnetId": "subnet-1",
+        "SubnetId": "subnet-00000001",
         "LifeCycleState": "available",
         "AvailabilityZoneName": "us-east-1a",
     }
