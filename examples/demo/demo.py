@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 INPUT = HERE / "digits.npy"
 NODES = 4
 VICTIM = 2
-REPEATS = 400  # so that there is a mid-run to kill a node in
+REPEATS = 150  # so that there is a mid-run to kill a node in
 PROGRAM = (
     f"python -m mpi4py -m workload run matmul --input input/{INPUT.name} --output output/gram.npy --repeat {REPEATS}"
 )

@@ -145,7 +145,7 @@ def test_the_file_system_of_the_card(cluster: Any) -> None:
     }
     cluster.answers("efs", "describe_file_systems", {"FileSystems": [system]})
     cluster.answers("efs", "describe_mount_targets", {"MountTargets": [target]})
-    cluster.answers("efs", "describe_mount_target_security_groups", {"SecurityGroups": ["sg-efs"]})
+    cluster.answers("efs", "describe_mount_target_security_groups", {"SecurityGroups": ["sg-00000001"]})
     cluster.answers("ec2", "describe_security_groups", {"SecurityGroups": [group]})
     cluster.answers("efs", "describe_file_system_policy", {"FileSystemId": "fs-1", "Policy": json.dumps(policy)})
     found = file_system_of(cluster, ("sg-1",))

@@ -27,6 +27,7 @@ from workload.kernels._random import block_generator
 from workload.kernels.matmul.check import Entry, check_sample
 from workload.kernels.matmul.gram import Matrix, Span, flops, gram, rows_of
 from workload.kernels.matmul.npy import open_matrix, together, write_rows
+from workload.progress import Progress
 
 INTENSITIES: Final = {"low": 512, "medium": 2048, "high": 8192}
 """Rows and columns of a random matrix."""
@@ -139,11 +140,13 @@ def run(arguments: argparse.Namespace, comm: MPI.Comm) -> Report:
         block = random_rows(arguments.seed, span, (rows, rows), np.dtype(arguments.dtype))
     read_s = _timed(start, comm)
     seconds = []
-    for _ in range(arguments.repeat):
+    progress = Progress(arguments.repeat, rank=comm.rank, unit="products")
+    for done in range(arguments.repeat):
         comm.Barrier()
         start = time.perf_counter()
         result = gram(block, rows, comm)
         seconds.append(_timed(start, comm))
+        progress.step(done + 1)
     entries = check_sample(block, result, rows, comm, samples=arguments.samples, seed=arguments.seed)
     worst: list[float] = []
     together(lambda: worst.append(worst_of(entries)), comm)  # before anything is written
