@@ -12,6 +12,7 @@ import pulumi_aws as aws
 
 from infra.dashboard import DashboardArgs, dashboard
 from infra.naming import Names
+from workload.contract import Tag
 
 PERIOD_S: Final = 300
 NEAR_LIMIT: Final = 90  # percent
@@ -20,9 +21,10 @@ QUEUE_BLOCKED: Final = "Batch Job Queue Blocked"
 # What people read in a mail: which job, where, why. EventBridge replaces <name>.
 FAILED_TEXT: Final = '"Job <name> (<id>) failed: <reason> - queue <queue> - more: tutti why <id>"'
 BLOCKED_TEXT: Final = '"Queue <queue> is blocked by job <name> (<id>): <reason> - more: tutti why <id>"'
-# What `--notify` subscribes to, filtered by the job's id in the message's body.
+# What `--notify` subscribes to: words for people, and what subscriptions filter by (the job's tags and its status).
 NOTICE_TEXT: Final = (
-    '{"job": "<name>", "id": "<id>", "status": "<status>", "reason": "<reason>", "more": "tutti why <id>"}'
+    '{"message": "Job <name> (<id>): <status>. <reason> More: tutti status <id>", '
+    '"detail": {"jobName": "<name>", "jobId": "<id>", "status": "<status>", "tags": <tags>}}'
 )
 PATHS: Final = {
     "name": "$.detail.jobName",
@@ -30,6 +32,7 @@ PATHS: Final = {
     "queue": "$.detail.jobQueue",
     "reason": "$.detail.statusReason",
     "status": "$.detail.status",
+    "tags": "$.detail.tags",
 }
 
 
@@ -56,9 +59,12 @@ class Monitoring(pulumi.ComponentResource):
     def __init__(self, name: str, args: MonitoringArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tutti:monitoring:Monitoring", name, {}, opts)
         self._name, self._args, self._child = name, args, pulumi.ResourceOptions(parent=self)
-        self._rule("failed", STATE_CHANGE, ["FAILED"], FAILED_TEXT, args.alarms_topic)
-        self._rule("blocked", QUEUE_BLOCKED, [], BLOCKED_TEXT, args.alarms_topic)
-        self._rule("ended", STATE_CHANGE, ["SUCCEEDED", "FAILED"], NOTICE_TEXT, args.notices_topic)
+        self._rule("failed", STATE_CHANGE, ["FAILED"], text=FAILED_TEXT, topic=args.alarms_topic)
+        self._rule("blocked", QUEUE_BLOCKED, [], text=BLOCKED_TEXT, topic=args.alarms_topic)
+        ended = {"tags": {Tag.NOTIFY.value: [{"exists": True}]}}
+        self._rule(
+            "ended", STATE_CHANGE, ["SUCCEEDED", "FAILED"], text=NOTICE_TEXT, topic=args.notices_topic, more=ended
+        )
         self._event_log()
         self._count_alarm(
             "failed", "FailedJobs", f'{{ $.detail-type = "{STATE_CHANGE}" && $.detail.status = "FAILED" }}'
@@ -92,7 +98,9 @@ class Monitoring(pulumi.ComponentResource):
         )
         return json.dumps(dashboard(shown))
 
-    def _pattern(self, detail_type: str | Sequence[str], statuses: Sequence[str]) -> pulumi.Output[str]:
+    def _pattern(
+        self, detail_type: str | Sequence[str], statuses: Sequence[str], more: Mapping[str, Any] | None = None
+    ) -> pulumi.Output[str]:
         """Events of the stack's own queues. Nodes of a gang are told too where AWS does: their ids hold a `#`."""
         types = [detail_type] if isinstance(detail_type, str) else list(detail_type)
 
@@ -101,15 +109,24 @@ class Monitoring(pulumi.ComponentResource):
             if statuses:
                 detail["status"] = list(statuses)
                 detail["jobId"] = [{"anything-but": {"wildcard": "*#*"}}]
-            return json.dumps({"source": ["aws.batch"], "detail-type": types, "detail": detail})
+            return json.dumps({"source": ["aws.batch"], "detail-type": types, "detail": {**detail, **(more or {})}})
 
         return pulumi.Output.all(*self._args.queue_arns).apply(pattern)
 
-    def _rule(self, what: str, detail_type: str, statuses: Sequence[str], text: str, topic: pulumi.Input[str]) -> None:
+    def _rule(
+        self,
+        what: str,
+        detail_type: str,
+        statuses: Sequence[str],
+        *,
+        text: str,
+        topic: pulumi.Input[str],
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         rule = aws.cloudwatch.EventRule(
             f"{self._name}-{what}",
             description=f"{detail_type} {' or '.join(statuses)}".strip(),
-            event_pattern=self._pattern(detail_type, statuses),
+            event_pattern=self._pattern(detail_type, statuses, more),
             tags=self._tags(what),
             opts=self._child,
         )

@@ -55,6 +55,10 @@ class Names:
         return f"{self.group}/"
 
     @property
+    def schedule_group(self) -> str:
+        return self.base
+
+    @property
     def namespace(self) -> str:
         return metric_namespace(self.stack)
 

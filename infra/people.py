@@ -101,6 +101,7 @@ def _everyday(scope: Scope) -> list[Document]:
     return [
         allow(DESCRIBE, "*"),
         allow(["batch:GetJobQueueSnapshot"], scope.queues, _own(scope)),
+        allow(["batch:ListTagsForResource"], scope.jobs),
         allow(["ssm:GetParameter"], scope.card),
         allow(
             [

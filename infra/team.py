@@ -41,9 +41,8 @@ class Team(pulumi.ComponentResource):
     def __init__(self, name: str, args: TeamArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tutti:identity:Team", name, {}, opts)
         self._name, self._args, self._child = name, args, pulumi.ResourceOptions(parent=self)
-        stack = args.names.stack
         aws.scheduler.ScheduleGroup(
-            f"{name}-schedules", name=f"tutti-{stack}", tags=self._tags("schedules"), opts=self._child
+            f"{name}-schedules", name=args.names.schedule_group, tags=self._tags("schedules"), opts=self._child
         )
         self.scheduler_role = aws.iam.Role(
             f"{name}-scheduler",
@@ -95,7 +94,7 @@ class Team(pulumi.ComponentResource):
             card=f"arn:{args.partition}:ssm:{own}:parameter{args.names.card}",
             repositories=(),
             topic="",
-            schedules=f"arn:{args.partition}:scheduler:{own}:schedule/tutti-{stack}/*",
+            schedules=f"arn:{args.partition}:scheduler:{own}:schedule/{args.names.schedule_group}/*",
             scheduler_role="",
             budget_action=f"arn:{args.partition}:budgets::{args.account}:budget/tutti-{stack}/action/*"
             if args.budget_stops

@@ -65,8 +65,10 @@ def create(cluster: Cluster, document: Mapping[str, Any], expression: str, zone:
             [Problem(where="at", what=what, remedy="Its operator can add one: pulumi up with a newer stack")]
         )
     name = f"tutti-{document['jobName'][:40]}-{time.time_ns() // 1_000_000:x}"
+    group = cluster.card.schedule_group
     cluster.client("scheduler").create_schedule(
         Name=name,
+        **({"GroupName": group} if group else {}),
         ScheduleExpression=expression,
         ScheduleExpressionTimezone=zone,
         FlexibleTimeWindow={"Mode": "OFF"},

@@ -342,6 +342,7 @@ class Card:
     dashboard_url: str = ""
     topic: str = ""  # SNS, for --notify
     scheduler_role: str = ""  # for --at and --every
+    schedule_group: str = ""  # where their schedules are; "": Scheduler's default group
     grace_s: int = 25
     twin: CardTwin | None = None
 

@@ -91,7 +91,9 @@ class Deployment:
 
 
 def plain(value: Any) -> Any:
-    """Without Pulumi's wrapping of secrets."""
+    """Without Pulumi's wrapping of secrets, and with whole numbers as integers: the wire knows floats alone."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, dict):
         wrapped = SECRET in value and "value" in value
         return plain(value["value"]) if wrapped else {k: plain(v) for k, v in value.items()}
@@ -440,6 +442,11 @@ def stack() -> StackRun:
         return whole(name, preview, json.dumps(config, sort_keys=True), json.dumps(known, sort_keys=True))
 
     return run
+
+
+@pytest.fixture
+def variations() -> dict[str, dict[str, Any]]:
+    return VARIATIONS
 
 
 @pytest.fixture(params=VARIATIONS)

@@ -22,7 +22,7 @@ def context(tmp_path: Path) -> Path:
 
 
 def tag(context: Path, **changes: Any) -> str:
-    given = {"target": "runtime", "platform": "linux/amd64", "build_args": {}}
+    given: dict[str, Any] = {"target": "runtime", "platform": "linux/amd64", "build_args": {}}
     return content_tag(context, context / "Dockerfile", **{**given, **changes})
 
 
@@ -40,7 +40,8 @@ def test_what_docker_does_not_see_does_not_count(context: Path) -> None:
 
 @pytest.mark.parametrize("change", ["content", "name", "mode", "dockerfile", "target", "platform", "argument", "link"])
 def test_every_other_content_has_another_tag(context: Path, change: str) -> None:
-    before, more = tag(context), {}
+    before = tag(context)
+    more: dict[str, Any] = {}
     main = context / "app" / "main.py"
     match change:
         case "content":
@@ -61,5 +62,5 @@ def test_every_other_content_has_another_tag(context: Path, change: str) -> None
 
 
 def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ContextError, match="images: .*nowhere is not there"):
+    with pytest.raises(ContextError, match=r"images: .*nowhere is not there"):
         tag(tmp_path / "nowhere")
