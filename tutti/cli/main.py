@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "data": ("data", "the group's files: list, put, get, sync, remove"),
     "cost": ("cost", "what runs have cost, by user, job or day"),
     "why": ("why", "why a job does not start or has failed"),
+    "doctor": ("doctor", "what is wrong with a cluster; --run proves that it works"),
     "port": ("port", "turn a Slurm, PBS or awsbsub script into a job file"),
     "cluster": ("cluster", "the clusters that are known here"),
     "twin": ("twin", "a local AWS Batch at your desk"),
