@@ -5,10 +5,12 @@ Reading is lazy: of each stream one page is held, so memory grows with the nodes
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -75,6 +77,7 @@ def read_all(
     arguments: dict[str, Any] = {"logGroupName": group, "startFromHead": True, "limit": page}
     if since_ms:
         arguments["startTime"] = since_ms
+    client.meta.events.register(_BEFORE_PARSE, _take_events, unique_id="tutti-events")
     with ThreadPoolExecutor(max_workers=AHEAD) as pool:
         readers = [_Reader(pool, client, stream, arguments) for stream in streams]
         try:
@@ -88,6 +91,15 @@ def read_all(
 
 
 _WHEN: Final = itemgetter(0)
+_BEFORE_PARSE: Final = "before-parse.cloudwatch-logs.GetLogEvents"
+
+
+def _take_events(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Read the events of a page at once: botocore's parser walks every field of every event, 3 us a line."""
+    if response_dict["status_code"] == HTTPStatus.OK:
+        answer = json.loads(response_dict["body"])
+        customized_response_dict["events"] = answer.pop("events", [])
+        response_dict["body"] = json.dumps(answer).encode()
 
 
 class _Reader:
