@@ -201,6 +201,26 @@ def test_a_seed_gives_the_same_matrix_to_any_number_of_ranks(workload_run: MpiRu
     np.testing.assert_allclose(one, three, rtol=1e-4, atol=1e-3)
 
 
+def test_folders_that_a_definition_names_are_enough(workload_run: MpiRun, tmp_path: Path) -> None:
+    """The command of `mpi-parameterized`, with its defaults, where the shared folder is not /mnt/efs."""
+    folders = ("--input", "/mnt/efs/input", "--output", "/mnt/efs/output", "--intensity", "low")
+    for name in ("input", "output"):
+        (tmp_path / name).mkdir()
+    shared = {"TUTTI_SHARED": str(tmp_path)}
+    empty = workload_run(2, "matmul", *folders, env=shared)
+    assert empty.returncode == 0, empty.stderr
+    assert "random, seed 0" in empty.stdout
+    assert np.load(tmp_path / "output" / "gram.npy").shape == (512, 512)
+    np.save(tmp_path / "input" / "a.npy", np.ones((3, 2)))
+    one = workload_run(2, "matmul", *folders, env=shared)
+    assert "3 x 2 float64" in one.stdout
+    assert (np.load(tmp_path / "output" / "gram.npy") == 2).all()
+    np.save(tmp_path / "input" / "b.npy", np.ones((3, 2)))
+    several = workload_run(2, "matmul", *folders, env=shared)
+    assert several.returncode != 0
+    assert "2 .npy files are there (a.npy, b.npy" in several.stderr
+
+
 def test_a_header_is_numpys_own(tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(npy.header(2, 3, np.dtype(np.float32)) + b"\0" * 24)
     assert np.load(tmp_path / "a.npy").shape == (2, 3)

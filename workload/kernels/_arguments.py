@@ -4,10 +4,13 @@ import argparse
 import contextlib
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from mpi4py import MPI
+
+from workload import contract
 
 MOST_SEED: Final = (1 << 64) - 1
 """Of a seed: what fits in one half of the key of Philox (see `_random`)."""
@@ -32,6 +35,22 @@ def parse_on_all(parser: argparse.ArgumentParser, argv: Sequence[str], comm: MPI
         # The first rank that leaves takes the others with it: rank 0 must have spoken by then.
         comm.Barrier()
         raise
+
+
+def data_path(text: str, environ: Mapping[str, str]) -> Path:
+    """Read the path of a file or folder: `shared:PATH` is below the shared folder, wherever that is here.
+
+    So is a path below `/mnt/efs`, which definitions name: a twin's shared folder is elsewhere.
+
+    Raises
+    ------
+    ValueError
+        A path that leaves the shared folder, or there is none.
+    """
+    below = text.removeprefix(contract.Path.SHARED)
+    if below != text and below[:1] in {"", "/"} and environ.get(contract.Variable.SHARED):
+        text = f"{contract.SHARED_SCHEME}{below}"
+    return Path(contract.resolve_shared(text, environ))
 
 
 def count(text: str) -> int:

@@ -15,13 +15,12 @@ import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 
 from mpi4py import MPI
 
-from workload.contract import resolve_shared
-from workload.kernels._arguments import count, parse_on_all
+from workload.kernels._arguments import count, data_path, parse_on_all
+from workload.progress import Progress
 
 SIZES = (8, 64, 512, 4096, 32_768, 262_144, 1_048_576, 4_194_304)
 """Message sizes of the sweep, in bytes: 8 B to 4 MiB."""
@@ -88,6 +87,7 @@ def pass_round(comm: MPI.Comm, laps: int) -> Lap:
     rank, size = comm.rank, comm.size
     hosts = len(set(comm.allgather(MPI.Get_processor_name())))
     token = array("q", [0])
+    progress = Progress(laps, rank=rank, unit="laps")
     comm.Barrier()
     start = said = time.perf_counter()
     for lap in range(1, laps + 1):
@@ -101,6 +101,7 @@ def pass_round(comm: MPI.Comm, laps: int) -> Lap:
             comm.Recv([token, MPI.INT64_T], source=rank - 1, tag=TAG_TOKEN)
             token[0] += 1
             comm.Send([token, MPI.INT64_T], dest=(rank + 1) % size, tag=TAG_TOKEN)
+        progress.step(lap)
         if rank == 0 and time.perf_counter() - said >= 1:
             said = time.perf_counter()
             print(f"ring: lap {lap} of {laps}", flush=True)
@@ -231,5 +232,5 @@ def main(argv: Sequence[str], comm: MPI.Comm) -> int:
         if arguments.json == "-":
             sys.stdout.write(document + "\n")
         else:
-            Path(resolve_shared(arguments.json, os.environ)).write_text(document + "\n", encoding="utf-8")
+            data_path(arguments.json, os.environ).write_text(document + "\n", encoding="utf-8")
     return 0

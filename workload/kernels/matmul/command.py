@@ -21,8 +21,7 @@ from typing import Any, Final
 import numpy as np
 from mpi4py import MPI
 
-from workload.contract import resolve_shared
-from workload.kernels._arguments import count, parse_on_all, seed
+from workload.kernels._arguments import count, data_path, parse_on_all, seed
 from workload.kernels._random import block_generator
 from workload.kernels.matmul.check import Entry, check_sample
 from workload.kernels.matmul.gram import Matrix, Span, flops, gram, rows_of
@@ -39,6 +38,7 @@ SEEDED_ROWS: Final = 64
 class Report:
     """What one run found; seconds are the slowest rank's."""
 
+    source: str  # a file, or the seed
     rows: int
     columns: int
     dtype: str
@@ -87,6 +87,32 @@ def read_rows(path: Path, comm: MPI.Comm) -> tuple[Matrix, int]:
     return np.ascontiguousarray(matrix[span.start : span.stop], dtype=native), int(matrix.shape[0])
 
 
+def find_matrix(text: str, comm: MPI.Comm) -> Path | None:
+    """The file that `--input` names: itself, or the one `.npy` file of a folder; None where that has none.
+
+    Collective over `comm`: rank 0 looks.
+
+    Raises
+    ------
+    RuntimeError
+        A folder with several.
+    """
+    path = data_path(text, os.environ)
+    names: list[str] | None = sorted(one.name for one in path.glob("*.npy")) if path.is_dir() else None
+    names = comm.bcast(names)
+    if names is None:
+        return path
+    if len(names) > 1:
+        raise RuntimeError(f"{path}: {len(names)} .npy files are there ({', '.join(names[:5])} ...): name one of them")
+    return path / names[0] if names else None
+
+
+def find_output(text: str) -> Path:
+    """Where `--output` is to be: in a folder, which ends in a slash or exists, as gram.npy."""
+    path = data_path(text, os.environ)
+    return path / "gram.npy" if text.endswith("/") or path.is_dir() else path
+
+
 def worst_of(entries: Sequence[Entry]) -> float:
     """The largest difference as a part of what rounding allows.
 
@@ -106,13 +132,16 @@ def worst_of(entries: Sequence[Entry]) -> float:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="matmul", description="The Gram matrix A Aᵀ, rows spread over all ranks.")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--input", metavar="FILE", help="A as .npy: 2 dimensions, float32 or float64; or shared:PATH")
+    parser.add_argument(
+        "--input",
+        metavar="PATH",
+        help="A as .npy: 2 dimensions, float32 or float64. In a folder: its .npy file, if it has one",
+    )
     sizes = ", ".join(f"{name} {size} x {size}" for name, size in INTENSITIES.items())
-    source.add_argument("--intensity", choices=INTENSITIES, default="low", help=f"else A is random: {sizes} (low)")
+    parser.add_argument("--intensity", choices=INTENSITIES, default="low", help=f"else A is random: {sizes} (low)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of a random A, and of the check (0)")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float64", help="of a random A (float64)")
-    parser.add_argument("--output", metavar="FILE", help="write A Aᵀ as .npy, all ranks at once; or shared:PATH")
+    parser.add_argument("--output", metavar="FILE", help="write A Aᵀ as .npy, all ranks at once; in a folder: gram.npy")
     parser.add_argument("--samples", type=count, default=64, metavar="N", help="entries to check (64)")
     parser.add_argument("--repeat", type=count, default=1, metavar="N", help="compute so often, report the median")
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON; - is standard output")
@@ -132,8 +161,9 @@ def run(arguments: argparse.Namespace, comm: MPI.Comm) -> Report:
         A file that cannot be read or written, or a wrong result.
     """
     start = time.perf_counter()
-    if arguments.input:
-        block, rows = read_rows(Path(resolve_shared(arguments.input, os.environ)), comm)
+    source = find_matrix(arguments.input, comm) if arguments.input else None
+    if source is not None:
+        block, rows = read_rows(source, comm)
     else:
         rows = INTENSITIES[arguments.intensity]
         span = rows_of(comm.rank, comm.size, rows)
@@ -152,12 +182,12 @@ def run(arguments: argparse.Namespace, comm: MPI.Comm) -> Report:
     together(lambda: worst.append(worst_of(entries)), comm)  # before anything is written
     start = time.perf_counter()
     if arguments.output:
-        target = Path(resolve_shared(arguments.output, os.environ))
-        write_rows(target, result, rows_of(comm.rank, comm.size, rows), rows, comm)
+        write_rows(find_output(arguments.output), result, rows_of(comm.rank, comm.size, rows), rows, comm)
     write_s = _timed(start, comm)
     total = math.fsum(comm.allgather(float(result.sum(dtype=np.float64))))
     compute_s = median(seconds)
     return Report(
+        source=str(source or f"random, seed {arguments.seed}"),
         rows=rows,
         columns=block.shape[1],
         dtype=str(block.dtype),
@@ -179,7 +209,7 @@ def main(argv: Sequence[str], comm: MPI.Comm) -> int:
     if comm.rank != 0:
         return 0
     print(
-        f"matmul: A is {report.rows} x {report.columns} {report.dtype}, {report.ranks} ranks\n"
+        f"matmul: A is {report.rows} x {report.columns} {report.dtype} ({report.source}), {report.ranks} ranks\n"
         f"  sum of A A^T    {report.sum!r}\n"
         f"  compute         {report.compute_s:.3f} s, {report.gflop_per_s:.2f} GFLOP/s\n"
         f"  read, write     {report.read_s:.3f} s, {report.write_s:.3f} s\n"
@@ -191,5 +221,5 @@ def main(argv: Sequence[str], comm: MPI.Comm) -> int:
         if arguments.json == "-":
             sys.stdout.write(document)
         else:
-            Path(resolve_shared(arguments.json, os.environ)).write_text(document, encoding="utf-8")
+            data_path(arguments.json, os.environ).write_text(document, encoding="utf-8")
     return 0

@@ -4,10 +4,10 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from workload.contract import BatchVariable, resolve_shared
+from workload.contract import BatchVariable
+from workload.kernels._arguments import data_path
 from workload.kernels.montecarlo.moments import BLOCK_ROWS, Moments, Sample, from_text, part, summary, to_text
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def write(result: Result, to: str) -> str:
         client.put_object(Bucket=bucket, Key=key, Body=text.encode(), ContentType="application/json")
         client.close()
         return f"{S3_SCHEME}{bucket}/{key}"
-    path = Path(resolve_shared(to, os.environ))
+    path = data_path(to, os.environ)
     if to.endswith("/") or path.is_dir():
         path = path / FOLDER / result.share.file_name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +208,7 @@ def read(source: str) -> list[Result]:
 
 def _texts(source: str) -> Iterator[tuple[str, str]]:
     if not source.startswith(S3_SCHEME):
-        path = Path(resolve_shared(source, os.environ))
+        path = data_path(source, os.environ)
         for one in sorted(path.glob("*.json")) if path.is_dir() else [path]:
             yield str(one), one.read_text(encoding="utf-8")
         return
