@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from tutti import notebook
 from tutti.aws import told
 from tutti.errors import InputError, NotFoundError, Problem, TuttiError, likely
 from tutti.home import Home, write_private
@@ -40,6 +41,9 @@ class Cluster:
 
     def __repr__(self) -> str:
         return f"Cluster({self.card.stack!r}, region={self.card.region!r}, queues={len(self.card.queues)})"
+
+    def _repr_html_(self) -> str:
+        return notebook.cluster(self.card)
 
     @classmethod
     def current(cls, environ: Mapping[str, str] | None = None, *, name: str | None = None) -> Self:

@@ -56,7 +56,7 @@ def place_of(cluster: Cluster, text: str) -> Place:
     InputError
         A path that leaves the group's own.
     """
-    if ".." in text.split("/"):
+    if ".." in text.removeprefix(SHARED_SCHEME).split("/"):
         raise InputError([Problem(where=text, what="leaves the group's own place; allowed are paths without '..'")])
     if text.startswith(SHARED_SCHEME):
         return Place(shared=text.removeprefix(SHARED_SCHEME).lstrip("/"))
@@ -205,7 +205,9 @@ def _below(source: Path, key: str, *, into: bool) -> list[tuple[Path, str]]:
 
 def _differs(file: Path, there: Any) -> bool:
     facts = file.stat()
-    return there is None or there["Size"] != facts.st_size or there["LastModified"].timestamp() < facts.st_mtime
+    # S3 keeps whole seconds
+    older = there is not None and there["LastModified"].timestamp() < int(facts.st_mtime)
+    return there is None or there["Size"] != facts.st_size or older
 
 
 def _send(cluster: Cluster, bucket: str, file: Path, key: str, tell: Tell) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tutti import batch
+from tutti import batch, notebook
 from tutti.aws import ExpiredError, told
 from tutti.errors import TuttiError
 from tutti.jobs import Details, Node
@@ -69,6 +69,10 @@ class Run:
     def details(self) -> Details:
         """The job as it is now."""
         return describe_one(self.cluster, self.id)
+
+    def _repr_html_(self) -> str:
+        found = self.details()
+        return notebook.job(found, self.nodes(found))
 
     def nodes(self, job: Details | None = None) -> list[Node]:
         """Its nodes (or an array's elements) as they are now."""

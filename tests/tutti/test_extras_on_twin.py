@@ -1,0 +1,153 @@
+"""What goes along with a job: code, a compiler, data, schedules and notices, against the twin."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tutti import Cluster, Job
+from tutti.run import Run
+from tutti.schedule import as_input
+
+Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    folder = tmp_path / "code"
+    (folder / "lib").mkdir(parents=True)
+    (folder / "run.sh").write_text("#!/bin/sh\necho here $(cat lib/word)\n")
+    (folder / "run.sh").chmod(0o755)
+    (folder / "lib" / "word").write_text("hello")
+    (folder / "big.bin").write_text("not code")
+    (folder / ".tuttiignore").write_text("*.bin\n")
+    return folder
+
+
+def said(run: Run) -> set[str]:
+    return {line.line.text for line in run.logs() if line.line.rank is not None}
+
+
+def test_code_travels_and_runs_where_it_lies(tutti: Tutti, cluster: Cluster, code: Path) -> None:
+    told = tutti("submit", "--upload", str(code), "--nodes", "2", "--wait", "--", "./run.sh")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "[1:1] here hello" in told.stdout
+    pages = cluster.s3.list_objects_v2(Bucket=cluster.card.bucket, Prefix=f"{cluster.card.prefix}code/")
+    keys = [o["Key"].rpartition("/")[2] for o in pages["Contents"]]
+    assert "big.bin" not in keys
+    assert keys.count("run.sh") == 1
+    again = tutti(
+        "submit", "--upload", str(code), "--nodes", "1", "--", "true"
+    )  # the same content: nothing is sent again
+    assert again.returncode == 0
+    Run(again.stdout.strip(), cluster).cancel()
+
+
+def test_code_is_compiled_once_before_the_gang(tutti: Tutti, cluster: Cluster, code: Path) -> None:
+    told = tutti(
+        *("submit", "--upload", str(code), "--compile", "echo '#!/bin/sh\necho made' > made; chmod +x made"),
+        *("--nodes", "2", "--wait", "--", "./made"),
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert {"[0:0] made", "[1:1] made"} <= set(told.stdout.splitlines())
+
+
+def test_a_failed_compiler_fails_the_job_before_a_node_is_paid(tutti: Tutti, code: Path) -> None:
+    told = tutti("submit", "--upload", str(code), "--compile", "exit 3", "--nodes", "2", "--wait", "--", "./made")
+    assert told.returncode == 1
+    assert "FAILED" in told.stderr
+    assert "RUNNING" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--upload", "nowhere"], "--upload: nowhere is no folder"),
+        (["--compile", "make"], "--compile: there is nothing to compile. Bring it: --upload DIR"),
+        (["--at", "2020-01-01T00:00"], "which has passed"),
+        (["--every", "often"], "allowed: 30m, 6h, 1d, or cron("),
+        (["--every", "6h", "--wait"], "a schedule submits later"),
+        (["--notify", "nobody"], "got 'nobody'; allowed: a mail address"),
+    ],
+)
+def test_wrong_extras_are_refused_before_anything_is_sent(tutti: Tutti, flags: list[str], words: str) -> None:
+    told = tutti("submit", "--nodes", "1", *flags, "--", "true")
+    assert told.returncode == 2
+    assert words in told.stderr
+
+
+def test_data_go_there_and_back(tutti: Tutti, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.txt").write_text("a")
+    (folder / "deep" / "b.txt").write_text("bb")
+    assert tutti("data", "put", str(folder), "input/").stdout.startswith("2 files -> s3://")
+    names = {e["name"]: e["size"] for e in json.loads(tutti("data", "ls", "input/set", "--json").stdout)}
+    assert names == {"a.txt": 1, "deep/": None}
+    assert tutti("data", "get", "input/set", str(tmp_path / "back")).returncode == 0
+    assert (tmp_path / "back" / "deep" / "b.txt").read_text() == "bb"
+    (folder / "a.txt").write_text("changed")
+    (folder / "deep" / "b.txt").unlink()
+    assert json.loads(tutti("data", "sync", str(folder), "input/set", "--delete", "--json").stdout) == {"changed": 2}
+    assert json.loads(tutti("data", "sync", str(folder), "input/set", "--delete", "--json").stdout) == {"changed": 0}
+    refused = tutti("data", "rm", "input/set")
+    assert (refused.returncode, "Say --recursive" in refused.stderr) == (2, True)
+    assert tutti("data", "rm", "-r", "input/set").stdout == "1 removed\n"
+    assert tutti("data", "get", "input/set", str(tmp_path / "none")).returncode == 3
+
+
+def test_the_shared_folder_is_reached_through_a_small_job(tutti: Tutti, tmp_path: Path) -> None:
+    file = tmp_path / "x.txt"
+    file.write_text("shared words")
+    assert tutti("data", "put", str(file), "shared:input/x.txt").returncode == 0
+    [entry] = [e for e in json.loads(tutti("data", "ls", "shared:input", "--json").stdout) if e["name"] == "x.txt"]
+    assert entry["size"] == len("shared words")
+    assert tutti("data", "get", "shared:input/x.txt", str(tmp_path / "y.txt")).returncode == 0
+    assert (tmp_path / "y.txt").read_text() == "shared words"
+    assert tutti("data", "rm", "shared:input/x.txt").returncode == 0
+    gone = tutti("data", "get", "shared:input/x.txt", str(tmp_path / "z.txt"))
+    assert gone.returncode == 3
+    assert "shared:input/x.txt: nothing is there" in gone.stderr
+
+
+@pytest.mark.parametrize("place", ["../other", "shared:../x", "shared:input", ""])
+def test_what_is_not_the_user_s_to_remove_is_refused(tutti: Tutti, place: str) -> None:
+    assert tutti("data", "rm", "-r", place).returncode == 2
+
+
+def test_a_schedule_calls_submitjob_with_the_same_request(card: object) -> None:
+    request = {
+        "jobName": "x",
+        "tags": {"tutti:user": "me"},
+        "nodeOverrides": {"numNodes": 2, "nodePropertyOverrides": [{"targetNodes": "0:"}]},
+    }
+    assert as_input(request) == {
+        "JobName": "x",
+        "Tags": {"tutti:user": "me"},
+        "NodeOverrides": {"NumNodes": 2, "NodePropertyOverrides": [{"TargetNodes": "0:"}]},
+    }
+
+
+def test_uploads_differ_by_content_path_and_executable_bit(code: Path) -> None:
+    from tutti.upload import bundle
+
+    first = bundle(code).digest
+    assert bundle(code).digest == first
+    (code / "run.sh").chmod(0o644)
+    assert bundle(code).digest != first
+    (code / "run.sh").chmod(0o755)
+    (code / "lib" / "word").rename(code / "lib" / "other")
+    assert bundle(code).digest != first
+
+
+def test_a_job_is_usable_in_a_notebook(cluster: Cluster) -> None:
+    run = Job(command=["true"], nodes=1).submit(cluster)
+    run.result()
+    html = run._repr_html_()
+    assert run.id in html
+    assert "SUCCEEDED" in html
+    assert "twin-mpi-high" in cluster._repr_html_()
