@@ -169,17 +169,24 @@ class Member:
         now = time.monotonic()
         self._knocking = self._knocking or now
         if for_good or now - self._knocking > DOOR_CLOSED_S:
-            self._log.says(
-                f"refused: the roster at {self._job.node.main_address} does not take this node's key. "
-                "It is another job's, another attempt's, or another stack's"
-            )
-            self.end(ExitCode.REFUSED)
+            self._refused()
 
     def _not_in(self) -> None:
-        if not self._joined:
-            main = f"{self._job.node.main_address}:{self._job.port}"
-            self._log.says(f"no roster took this node in at {main} within {self._job.settings.join_deadline:.0f} s")
-            self.end(ExitCode.MISSING if self._knocking is None else ExitCode.REFUSED)
+        if self._joined:
+            return
+        if self._knocking is not None:
+            self._refused()
+            return
+        main = f"{self._job.node.main_address}:{self._job.port}"
+        self._log.says(f"no roster answered at {main} within {self._job.settings.join_deadline:.0f} s")
+        self.end(ExitCode.MISSING)
+
+    def _refused(self) -> None:
+        self._log.says(
+            f"refused: the roster at {self._job.node.main_address} does not take this node's key. "
+            "It is another job's, another attempt's, or another stack's"
+        )
+        self.end(ExitCode.REFUSED)
 
     # ------------------------------------------------------------ signs of life
 

@@ -14,8 +14,8 @@ from workload.gang.watch import LOOK_S, Watch
 from workload.gang.wire import Message, Peer, RosterWire
 
 SKEW_S: Final = 1.0  # a clock that is further off is reported, never fatal
-REFUSALS_SAID: Final = 10  # one by one; more come as a sum each REFUSALS_EVERY_S
-REFUSALS_EVERY_S: Final = 10.0
+KINDS_OF_REFUSALS: Final = 100  # (address, reason); the first of each is told at once
+REFUSALS_EVERY_S: Final = 10.0  # more of a kind, as a sum
 
 
 class Reception:
@@ -28,8 +28,7 @@ class Reception:
         self.watch = watch
         self._peers: dict[int, Peer] = {}
         self._last_words: dict[int, str] = {}
-        self._refused: dict[str, int] = {}
-        self._refusals = 0
+        self._refused: dict[tuple[str, str], int] = {}  # kind -> refusals that the log has not told
         self._refusal_timer: Timer | None = None
         self._when_empty: Callable[[], None] | None = None
         self._keep = -1  # the index that may stay while the others leave
@@ -122,20 +121,24 @@ class Reception:
         self._kept_out(peer.address, f"node {peer.index}: {reason}")
 
     def _kept_out(self, address: str, reason: str) -> None:
-        """Log a refusal; a flood of them as sums."""
-        self._refusals += 1
-        if self._refusals <= REFUSALS_SAID:
+        """Log a refusal: the first of a kind at once, a flood of them as sums."""
+        kind = (address, reason)
+        if kind not in self._refused and len(self._refused) < KINDS_OF_REFUSALS:
+            self._refused[kind] = 0
             self._log.says(f"refused a connection from {address}: {reason}")
             return
-        self._refused[address] = self._refused.get(address, 0) + 1
+        if kind not in self._refused:
+            kind = ("many addresses", "for one reason or another")
+        self._refused[kind] = self._refused.get(kind, 0) + 1
         if self._refusal_timer is None:
             self._refusal_timer = self._loop.after(REFUSALS_EVERY_S, self._say_refusals)
 
     def _say_refusals(self) -> None:
         self._refusal_timer = None
-        for address, count in self._refused.items():
-            self._log.says(f"refused {count} more connections from {address}")
-        self._refused = {}
+        for (address, reason), count in self._refused.items():
+            if count:
+                self._log.says(f"refused {count} more from {address}: {reason}")
+        self._refused = dict.fromkeys(self._refused, 0)
 
     def _gone(self, peer: Peer) -> None:
         if self._peers.get(peer.index) != peer:
