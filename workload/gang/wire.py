@@ -34,7 +34,6 @@ ZAP_ADDRESS: Final = "inproc://zeromq.zap.01"
 ZAP_VERSION: Final = b"1.0"
 ZAP_DOMAIN: Final = b"tutti"
 ROUND: Final = 256  # messages handled before the loop looks at its other work
-HANDSHAKE_FAILED: Final = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
 Message = dict[str, Any]
 
@@ -93,6 +92,14 @@ class Peer:
     address: str
 
 
+@dataclass(kw_only=True)
+class _Connection:
+    """An open connection; its peer, once it has spoken."""
+
+    address: str
+    peer: Peer | None = None
+
+
 class RosterWire:
     """Main's end. Every callback runs in the loop.
 
@@ -135,8 +142,8 @@ class RosterWire:
         self._on_gone = on_gone
         self._on_refused = on_refused
         self._peers: dict[bytes, Peer] = {}
-        self._of_fd: dict[int, list[Peer]] = {}  # oldest first: a number may have a new owner before we hear of the end
-        self._accepted: dict[int, str] = {}  # descriptor -> address, until the handshake is over
+        self._open: dict[int, _Connection] = {}  # by descriptor
+        self._leaving: list[Peer] = []  # gone, and their last messages may still have to be read
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._zap = self._context.socket(zmq.ROUTER)
         self._zap.linger = 0
@@ -155,9 +162,7 @@ class RosterWire:
         }
         for option, value in options.items():
             self._socket.set(option, value)
-        self._monitor = self._socket.get_monitor_socket(
-            zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | HANDSHAKE_FAILED
-        )
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         try:
             self._socket.bind(f"tcp://{address}:{port or '*'}")
         except zmq.ZMQError as error:
@@ -202,55 +207,50 @@ class RosterWire:
             try:
                 route, *rest = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
+                # Only now: what a peer said before it closed comes before the word that it is lost.
+                leaving, self._leaving = self._leaving, []
+                for peer in leaving:
+                    del self._peers[peer.route]
+                    self._on_gone(peer)
                 return
-            if not rest:
-                continue
-            frame = rest[-1]
-            peer = self._peers.get(route.bytes)
-            if peer is None:
-                peer = Peer(
-                    route=route.bytes,
-                    fd=int(frame.get(zmq.SRCFD)),
-                    index=int(frame.get("User-Id")),
-                    address=str(frame.get("Peer-Address")),
-                )
-                self._peers[peer.route] = peer
-                self._of_fd.setdefault(peer.fd, []).append(peer)
-            message = decoded(frame.bytes) if len(rest) == 1 else None
-            if message is None:
-                self._on_refused(peer.address, f"node {peer.index} sent what is no message")
-            else:
-                self._on_message(peer, message)
+            if rest:
+                peer = self._peers.get(route.bytes) or self._meet(route.bytes, rest[-1])
+                message = decoded(rest[-1].bytes) if len(rest) == 1 else None
+                if message is None:
+                    self._on_refused(peer.address, f"node {peer.index} sent what is no message")
+                else:
+                    self._on_message(peer, message)
+
+    def _meet(self, route: bytes, frame: zmq.Frame) -> Peer:
+        """The peer that speaks for the first time, tied to its connection."""
+        # The monitor first: the descriptor's number may have had another owner, whose end it has still to tell.
+        self._read_monitor()
+        fd = int(frame.get(zmq.SRCFD))
+        connection = self._open.get(fd)
+        peer = Peer(route=route, fd=fd, index=int(frame.get("User-Id")), address=str(frame.get("Peer-Address")))
+        self._peers[route] = peer
+        if connection is None or connection.peer is not None:
+            self._leaving.append(peer)  # it spoke and closed before we looked
+        else:
+            connection.peer = peer
+        return peer
 
     def _watch(self) -> None:
-        # What a peer said before it closed comes first: "lost" is the last word on it.
+        self._read_monitor()
         self._receive()
-        for _ in range(ROUND):
-            if not int(self._monitor.get(zmq.EVENTS)) & zmq.POLLIN:
-                return
-            told = recv_monitor_message(self._monitor)
-            event, value = told["event"], told["value"]
-            if event == zmq.EVENT_ACCEPTED:
-                self._accepted[value] = _peer_address(value)
-            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                continue  # names no descriptor; the first message does
-            elif event & HANDSHAKE_FAILED:
-                # No descriptor here either: the DISCONNECTED that follows has it.
-                continue
-            elif event == zmq.EVENT_DISCONNECTED:
-                self._gone(value)
 
-    def _gone(self, fd: int) -> None:
-        address = self._accepted.pop(fd, "?")
-        peers = self._of_fd.get(fd)
-        if not peers:
-            self._on_refused(address, "it did not complete the handshake: another key, job or attempt, or no member")
-            return
-        peer = peers.pop(0)
-        if not peers:
-            del self._of_fd[fd]
-        del self._peers[peer.route]
-        self._on_gone(peer)
+    def _read_monitor(self) -> None:
+        """Keep the book of open connections; the monitor tells of each number's openings and ends in their order."""
+        while int(self._monitor.get(zmq.EVENTS)) & zmq.POLLIN:
+            told = recv_monitor_message(self._monitor)
+            fd = told["value"]
+            if told["event"] == zmq.EVENT_ACCEPTED:
+                self._open[fd] = _Connection(address=_peer_address(fd))
+            elif (connection := self._open.pop(fd, None)) and connection.peer:
+                self._leaving.append(connection.peer)
+            elif connection:
+                why = "it did not complete the handshake: another key, job or attempt, or no member"
+                self._on_refused(connection.address, why)
 
 
 def _peer_address(fd: int) -> str:
