@@ -166,7 +166,8 @@ def _overlap(piece: Piece, block: Block) -> Box | None:
 
 def _view(data: NDArray[Any], offset: Sequence[int], shape: Sequence[int]) -> NDArray[Any]:
     # The ellipsis: without it, numpy gives a number and no view where there are no dimensions.
-    view: NDArray[Any] = data[(..., *(slice(o, o + n) for o, n in zip(offset, shape, strict=True)))]
+    index: Any = (..., *(slice(o, o + n) for o, n in zip(offset, shape, strict=True)))
+    view: NDArray[Any] = data[index]
     return view
 
 
