@@ -81,19 +81,20 @@ def write_blocks(store: Store, folder: str, rank: int, blocks: Mapping[str, Bloc
             for i, box in enumerate(pieces(block.data.shape, block.data.itemsize))
         ]
 
-    def write(task: tuple[str, str, Block, Box]) -> tuple[str, Piece]:
-        name, file, block, (offset, shape) = task
-        data = _bytes_of(np.ascontiguousarray(_view(block.data, offset, shape)))
-        crc = store.write_piece(f"{folder}/{file}", data)
-        where = tuple(a + b for a, b in zip(block.offset, offset, strict=True))
-        return name, Piece(name=file, offset=where, shape=shape, size=data.nbytes, crc32=crc)
-
     written: dict[str, list[Piece]] = {name: [] for name in blocks}
-    with ThreadPoolExecutor(store.parallel) as pool:
-        for name, piece in pool.map(write, tasks):
+    if not tasks:
+        return written
+    with store.writing(folder) as write, ThreadPoolExecutor(store.parallel) as pool:
+
+        def write_one(task: tuple[str, str, Block, Box]) -> tuple[str, Piece]:
+            name, file, block, (offset, shape) = task
+            data = _bytes_of(np.ascontiguousarray(_view(block.data, offset, shape)))
+            crc = write(file, data)
+            where = tuple(a + b for a, b in zip(block.offset, offset, strict=True))
+            return name, Piece(name=file, offset=where, shape=shape, size=data.nbytes, crc32=crc)
+
+        for name, piece in pool.map(write_one, tasks):
             written[name].append(piece)
-    if tasks:
-        store.sync_folder(folder)
     return written
 
 

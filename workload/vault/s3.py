@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -70,7 +70,11 @@ class S3Store:
     def parallel(self) -> int:
         return PARALLEL
 
-    def write_piece(self, key: str, data: memoryview) -> str:
+    @contextmanager
+    def writing(self, folder: str) -> Iterator[Callable[[str, memoryview], str]]:
+        yield lambda name, data: self._write_piece(f"{folder}/{name}", data)  # an answered PUT is durable
+
+    def _write_piece(self, key: str, data: memoryview) -> str:
         crc = checksum(data)
         with self._explained("write", key):
             # S3 refuses the object where what arrived does not have this checksum.
@@ -114,9 +118,6 @@ class S3Store:
 
     def make_folder(self, folder: str) -> None:
         """Nothing: S3 has no folders."""
-
-    def sync_folder(self, folder: str) -> None:
-        """Nothing: an answered PUT is durable."""
 
     def put(self, key: str, data: bytes) -> None:
         with self._explained("write", key):

@@ -6,7 +6,8 @@ No MPI and no numpy here: the client lists and verifies with it. boto3 is import
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,8 +46,11 @@ class Store(Protocol):
         """How many pieces one process should move at a time."""
         ...
 
-    def write_piece(self, key: str, data: memoryview) -> str:
-        """Write `data` and return its checksum. It survives a power cut once `sync_folder` has returned too."""
+    def writing(self, folder: str) -> AbstractContextManager[Callable[[str, memoryview], str]]:
+        """Gives `write(name, data)`, which writes a piece into `folder` and returns its checksum; threads may call it.
+
+        When the context is left without an exception, all pieces and their names survive a power cut.
+        """
         ...
 
     def read_piece(self, key: str, into: memoryview) -> str:
@@ -60,10 +64,6 @@ class Store(Protocol):
         ...
 
     def make_folder(self, folder: str) -> None: ...
-
-    def sync_folder(self, folder: str) -> None:
-        """Make the names in `folder` survive a power cut."""
-        ...
 
     def put(self, key: str, data: bytes) -> None:
         """Write `data` whole or not at all: a reader sees the old bytes or the new ones."""

@@ -22,41 +22,46 @@ def store(s3: object, proxy: Any, monkeypatch: pytest.MonkeyPatch) -> S3Store:
     return S3Store.open("s3://bucket/run", read_timeout=1)
 
 
+def put_piece(store: S3Store) -> str:
+    with store.writing("p") as write:
+        return write("u", memoryview(DATA))
+
+
 def test_every_upload_carries_our_checksum_for_s3_to_check(store: S3Store, s3: Any) -> None:
-    crc = store.write_piece("u", memoryview(DATA))
-    head = s3.head_object(Bucket="bucket", Key="run/u", ChecksumMode="ENABLED")
+    crc = put_piece(store)
+    head = s3.head_object(Bucket="bucket", Key="run/p/u", ChecksumMode="ENABLED")
     assert base64.b64decode(head["ChecksumCRC32"]).hex() == crc
     assert crc == checksum(DATA)
-    assert s3.get_object(Bucket="bucket", Key="run/u")["Body"].read() == DATA
+    assert s3.get_object(Bucket="bucket", Key="run/p/u")["Body"].read() == DATA
 
 
 @pytest.mark.parametrize("status", [500, 503])
 def test_an_upload_that_s3_fails_twice_is_done_the_third_time(
     store: S3Store, proxy: Any, fault: Any, status: int
 ) -> None:
-    proxy.times(2, fault(status=status), method="PUT", holds="run/u")
-    assert store.write_piece("u", memoryview(DATA)) == checksum(DATA)
-    assert proxy.count("PUT", "run/u") == 3
-    assert store.read_piece("u", memoryview(bytearray(len(DATA)))) == checksum(DATA)
+    proxy.times(2, fault(status=status), method="PUT", holds="run/p/u")
+    assert put_piece(store) == checksum(DATA)
+    assert proxy.count("PUT", "run/p/u") == 3
+    assert store.read_piece("p/u", memoryview(bytearray(len(DATA)))) == checksum(DATA)
 
 
 def test_an_upload_cut_off_is_done_again(store: S3Store, proxy: Any, fault: Any) -> None:
-    proxy.times(1, fault(cut_request=True), method="PUT", holds="run/u")
-    assert store.write_piece("u", memoryview(DATA)) == checksum(DATA)
-    assert store.read_piece("u", memoryview(bytearray(len(DATA)))) == checksum(DATA)
+    proxy.times(1, fault(cut_request=True), method="PUT", holds="run/p/u")
+    assert put_piece(store) == checksum(DATA)
+    assert store.read_piece("p/u", memoryview(bytearray(len(DATA)))) == checksum(DATA)
 
 
 def test_an_upload_that_always_fails_is_named(store: S3Store, proxy: Any, fault: Any) -> None:
     proxy.times(99, fault(status=500), method="PUT")
-    with pytest.raises(StoreError, match=r"cannot write s3://bucket/run/u: .*InternalError"):
-        store.write_piece("u", memoryview(DATA))
+    with pytest.raises(StoreError, match=r"cannot write s3://bucket/run/p/u: .*InternalError"):
+        put_piece(store)
 
 
 def test_a_download_that_breaks_goes_on_where_it_broke(store: S3Store, proxy: Any, fault: Any) -> None:
-    store.write_piece("u", memoryview(DATA))
-    proxy.times(1, fault(cut_after=3 << 20), method="GET", holds="run/u")
+    put_piece(store)
+    proxy.times(1, fault(cut_after=3 << 20), method="GET", holds="run/p/u")
     back = bytearray(len(DATA))
-    assert store.read_piece("u", memoryview(back)) == checksum(DATA)
+    assert store.read_piece("p/u", memoryview(back)) == checksum(DATA)
     assert bytes(back) == DATA
     ranges = [request.range for request in proxy.seen if request.method == "GET"]
     assert ranges[0] is None
@@ -65,9 +70,9 @@ def test_a_download_that_breaks_goes_on_where_it_broke(store: S3Store, proxy: An
 
 
 def test_bytes_changed_on_the_way_show_in_the_checksum(store: S3Store, proxy: Any, fault: Any) -> None:
-    store.write_piece("u", memoryview(DATA))
-    proxy.times(1, fault(damage_at=4_000_000), method="GET", holds="run/u")
-    assert store.read_piece("u", memoryview(bytearray(len(DATA)))) != checksum(DATA)
+    put_piece(store)
+    proxy.times(1, fault(damage_at=4_000_000), method="GET", holds="run/p/u")
+    assert store.read_piece("p/u", memoryview(bytearray(len(DATA)))) != checksum(DATA)
 
 
 @pytest.fixture
@@ -80,9 +85,9 @@ def released() -> Iterator[threading.Event]:
 def test_an_s3_that_keeps_silent_is_asked_again(
     store: S3Store, proxy: Any, fault: Any, released: threading.Event
 ) -> None:
-    store.write_piece("u", memoryview(DATA))
-    proxy.times(1, fault(pause=released), method="GET", holds="run/u")
-    assert store.read_piece("u", memoryview(bytearray(len(DATA)))) == checksum(DATA)
+    put_piece(store)
+    proxy.times(1, fault(pause=released), method="GET", holds="run/p/u")
+    assert store.read_piece("p/u", memoryview(bytearray(len(DATA)))) == checksum(DATA)
 
 
 def test_an_s3_that_stays_silent_is_named(store: S3Store, proxy: Any, fault: Any, released: threading.Event) -> None:
@@ -92,8 +97,8 @@ def test_an_s3_that_stays_silent_is_named(store: S3Store, proxy: Any, fault: Any
 
 
 def test_an_object_that_is_gone_is_lost_and_not_a_failure_of_s3(store: S3Store) -> None:
-    with pytest.raises(LostError, match="s3://bucket/run/u is not there"):
-        store.read_piece("u", memoryview(bytearray(1)))
+    with pytest.raises(LostError, match="s3://bucket/run/p/u is not there"):
+        store.read_piece("p/u", memoryview(bytearray(1)))
 
 
 def test_a_lock_whose_answer_was_lost_is_ours(store: S3Store, proxy: Any, fault: Any) -> None:

@@ -21,8 +21,8 @@ FOLDER = "step-000000000001-0123abcd"
 def test_a_piece_comes_back_as_it_was_with_its_checksum(store: Store) -> None:
     data = os.urandom(3 * (1 << 20) + 17)
     store.make_folder(FOLDER)
-    assert store.write_piece(f"{FOLDER}/u", memoryview(data)) == checksum(data)
-    store.sync_folder(FOLDER)
+    with store.writing(FOLDER) as write:
+        assert write("u", memoryview(data)) == checksum(data)
     back = bytearray(len(data))
     assert store.read_piece(f"{FOLDER}/u", memoryview(back)) == checksum(data)
     assert back == data
@@ -31,7 +31,8 @@ def test_a_piece_comes_back_as_it_was_with_its_checksum(store: Store) -> None:
 @pytest.mark.parametrize("size", [0, 9, 11])
 def test_a_piece_of_another_size_is_lost(store: Store, size: int) -> None:
     store.make_folder(FOLDER)
-    store.write_piece(f"{FOLDER}/u", memoryview(b"0123456789"))
+    with store.writing(FOLDER) as write:
+        write("u", memoryview(b"0123456789"))
     with pytest.raises(LostError, match=rf"{FOLDER}/u has 10 bytes, it should have {size}"):
         store.read_piece(f"{FOLDER}/u", memoryview(bytearray(size)))
 
@@ -135,7 +136,8 @@ def test_of_many_who_want_a_folders_key_one_gets_it(tmp_path: Path) -> None:
 
 def test_listing_names_checkpoints_and_what_lies_beside_them_and_delete_removes_them(store: Store) -> None:
     store.make_folder(FOLDER)
-    store.write_piece(f"{FOLDER}/u", memoryview(b"12345"))
+    with store.writing(FOLDER) as write:
+        write("u", memoryview(b"12345"))
     store.put(f"{FOLDER}/manifest.json", b"{}")
     store.put("lock.json", b"me")
     assert store.list() == {f"{FOLDER}/u": 5, f"{FOLDER}/manifest.json": 2, "lock.json": 2}
