@@ -13,6 +13,7 @@ from tutti.jobs import ENDED
 from workload.contract import BATCH_PREFIX, Limits, Tag, Variable
 from workload.documents import OPEN_RANGE, name_values
 from workload.settings import variable
+from workload.vault.lock import next_line
 
 # What the definition and the platform say, and not the submission.
 NOT_OURS: Final = frozenset({Variable.SECRET, Variable.PORT, Variable.SHARED, Variable.STACK, Variable.BUCKET})
@@ -40,12 +41,15 @@ def resumption(item: Mapping[str, Any], *, nodes: int | None = None) -> dict[str
     problems += _wrong_nodes(item, nodes)
     if problems:
         raise InputError(problems)
-    document = again(item, nodes=nodes)
+    line = {Variable.LINE.value: next_line(environment_of(item), job_id)}
+    document = again(item, nodes=nodes, more=line)
     return {**document, "tags": {**document["tags"], Tag.RESUMES.value: job_id}}
 
 
-def again(item: Mapping[str, Any], *, nodes: int | None = None) -> dict[str, Any]:
-    """The request that submits a described job once more.
+def again(
+    item: Mapping[str, Any], *, nodes: int | None = None, more: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The request that submits a described job once more, with variables on top (`more`).
 
     Raises
     ------
@@ -67,7 +71,7 @@ def again(item: Mapping[str, Any], *, nodes: int | None = None) -> dict[str, Any
     if size := (item.get("arrayProperties") or {}).get("size"):
         document["arrayProperties"] = {"size": size}
     container = container_of(item)
-    overrides: dict[str, Any] = {"environment": name_values(environment_of(item))}
+    overrides: dict[str, Any] = {"environment": name_values({**environment_of(item), **(more or {})})}
     if container.get("command"):
         overrides["command"] = container["command"]
     if container.get("resourceRequirements"):

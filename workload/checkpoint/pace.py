@@ -124,7 +124,7 @@ class Pace:
             return None
         self._looked_at = now
         try:
-            return control.pending(self._store)
+            return control.pending(self._store, self._held.owner.job)
         except StoreError as error:
             self._say(f"checkpoint: cannot look for requests: {error}")
             return None

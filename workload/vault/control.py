@@ -23,12 +23,15 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
+    """job: whom it is for, without `#N`; "" for whoever runs here. Of a job that is gone, it binds no successor."""
+
     verb: Verb
     id: str
+    job: str = ""
 
     @classmethod
-    def new(cls, verb: Verb) -> Self:
-        return cls(verb=verb, id=secrets.token_hex(8))
+    def new(cls, verb: Verb, job: str = "") -> Self:
+        return cls(verb=verb, id=secrets.token_hex(8), job=job)
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -48,24 +51,26 @@ class Answer:
         return json.dumps(asdict(self)).encode()
 
 
-def ask(store: Store, verb: Verb) -> Request:
+def ask(store: Store, verb: Verb, job: str = "") -> Request:
     """Put a request; it replaces one that was not obeyed yet."""
-    request = Request.new(verb)
+    request = Request.new(verb, job)
     store.make_folder("")
     store.put(CONTROL_KEY, request.to_bytes())
     return request
 
 
-def pending(store: Store) -> Request | None:
-    """The request that waits for an answer."""
+def pending(store: Store, job: str = "") -> Request | None:
+    """The request that waits for an answer of `job`."""
     entry = store.get(CONTROL_KEY)
     if entry is None:
         return None
     try:
         data = json.loads(entry.data)
-        request = Request(verb=Verb(data["verb"]), id=str(data["id"]))
+        request = Request(verb=Verb(data["verb"]), id=str(data["id"]), job=str(data.get("job", "")))
     except (ValueError, TypeError, KeyError):
         return None  # not ours; a program does not stop because of a file that nobody can read
+    if request.job not in {"", job}:
+        return None
     given = answer(store)
     return None if given is not None and given.id == request.id else request
 

@@ -101,6 +101,12 @@ class Held:
             self.store.delete([LOCK_KEY])
 
 
+def next_line(environ: Mapping[str, str], job: str) -> str:
+    """Variable.LINE for the successor of `job` with environment `environ`: the lock then lets it in."""
+    line, _, resubmission = environ.get(Variable.LINE, job).partition("/")
+    return f"{line}/{int(resubmission or 0) + 1}"
+
+
 def holder(entry: Entry) -> Owner | None:
     """Who wrote the lock; None where it cannot be read."""
     try:

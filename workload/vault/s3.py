@@ -40,8 +40,8 @@ class S3Store:
         self._prefix = prefix
 
     @classmethod
-    def open(cls, target: str, *, read_timeout: float = READ_TIMEOUT_S) -> Self:
-        """The store at `s3://BUCKET/PREFIX`, with boto3's own way of finding credentials, region and endpoint.
+    def open(cls, target: str, *, client: S3Client | None = None, read_timeout: float = READ_TIMEOUT_S) -> Self:
+        """The store at `s3://BUCKET/PREFIX`; without a `client`, boto3 finds credentials, region and endpoint itself.
 
         Raises
         ------
@@ -52,6 +52,8 @@ class S3Store:
         prefix = prefix.strip("/")
         if not bucket or not prefix:
             raise ValueError(f"checkpoints need a bucket and a prefix: got {target!r}; allowed: s3://BUCKET/PREFIX")
+        if client is not None:
+            return cls(client, bucket, f"{prefix}/")
         config = Config(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=read_timeout,
