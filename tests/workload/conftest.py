@@ -135,6 +135,7 @@ class Fault:
     damage_at: int = -1
     pause: threading.Event | None = None  # hold the answer back until this is set
     bytes_a_second: int = 0
+    damage_request_at: int = -1
     cut_request: bool = False  # close without an answer, the request not passed on
     lose_answer: bool = False  # pass the request on, and close without an answer
 
@@ -190,6 +191,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"" if self.command == "HEAD" else text)
             return
+        if 0 <= fault.damage_request_at < len(body):
+            body = bytes(byte ^ 0xFF if at == fault.damage_request_at else byte for at, byte in enumerate(body))
         upstream = http.client.HTTPConnection("127.0.0.1", self.proxy.upstream, timeout=60)
         try:
             upstream.request(self.command, self.path, body, dict(self.headers.items()))

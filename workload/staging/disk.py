@@ -76,11 +76,22 @@ def _walk(tree: Tree, folder: Path, below: str, root: Path, seen: set[tuple[int,
             yield from _walk(tree, path, f"{name}/", root, seen)
 
 
-def shortage(folder: Path, need: int, files: int, spare: int) -> str | None:
-    """What is missing on the disk that holds `folder` (which need not exist yet) for `need` bytes in `files` files."""
+def _disk_of(folder: Path) -> tuple[Path, os.statvfs_result]:
+    """The disk that holds `folder`, which need not exist yet, and the part of its path that does."""
     while not folder.exists():
         folder = folder.parent
-    disk = os.statvfs(folder)
+    return folder, os.statvfs(folder)
+
+
+def free_bytes(folder: Path) -> int:
+    """How much a user may still write to the disk that holds `folder`."""
+    _, disk = _disk_of(folder)
+    return disk.f_bavail * disk.f_frsize
+
+
+def shortage(folder: Path, need: int, files: int, spare: int) -> str | None:
+    """What is missing on the disk that holds `folder` (which need not exist yet) for `need` bytes in `files` files."""
+    folder, disk = _disk_of(folder)
     free = disk.f_bavail * disk.f_frsize
     if need + spare > free:
         return (

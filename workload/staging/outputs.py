@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from workload.staging.copying import Copy
 from workload.staging.crew import Crew, Limits, Moved, Transfer
-from workload.staging.disk import FoundFile, search, shortage
+from workload.staging.disk import FoundFile, free_bytes, search, shortage
 from workload.staging.places import Place, S3Place, StagingError, read_place
 from workload.staging.s3 import Lazy, connect
 from workload.staging.upload import Upload
@@ -143,7 +143,10 @@ def _rescue(folder: Path, files: Sequence[FoundFile], shared: Path | None, rescu
     if rescue is None:
         return f"LOST with this node: there is no shared folder to keep them on ({len(files)} files)"
     try:
-        _, failures = _run(_copies(rescue, files, limits), limits, None, Moved())
+        fit = _that_fit(files, free_bytes(rescue))
+        kept = {one.name for one in fit}
+        failures = {one.name: "no room" for one in files if one.name not in kept}
+        failures |= _run(_copies(rescue, fit, limits), limits, None, Moved())[1]
     except Exception as error:  # noqa: BLE001  the upload's failure must be told whatever happens here
         failures = {one.name: str(error) for one in files}
     saved = f"{len(files) - len(failures)} files were saved on the shared folder, in {rescue}"
@@ -151,3 +154,14 @@ def _rescue(folder: Path, files: Sequence[FoundFile], shared: Path | None, rescu
         return f"nothing is lost: {saved}"
     names = ", ".join(f"{name} ({why})" for name, why in list(failures.items())[:NAMED])
     return f"{saved}; LOST with this node are {len(failures)}: {names}"
+
+
+def _that_fit(files: Sequence[FoundFile], free: int) -> list[FoundFile]:
+    """As many of `files` as can be saved: the smallest first."""
+    fit = []
+    for one in sorted(files, key=lambda one: one.size):
+        free -= one.size
+        if free < 0:
+            break
+        fit.append(one)
+    return fit

@@ -1,6 +1,7 @@
 """What the tests of staging share."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,3 +33,14 @@ def shared(tmp_path: Path) -> Path:
     for name in ("input", "output", "work"):
         (tmp_path / "efs" / name).mkdir(parents=True)
     return tmp_path / "efs"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB (root only)."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.geteuid() or os.system(f"mount -t tmpfs -o size=4m tmpfs {folder}"):  # noqa: S605  a fixed command
+        pytest.skip("mounting a small disk needs root")
+    yield folder
+    os.system(f"umount -l {folder}")  # noqa: S605  a fixed command

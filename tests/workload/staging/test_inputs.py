@@ -4,7 +4,6 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -304,17 +303,6 @@ def test_progress_ends_with_all_of_it_and_comes_in_the_callers_thread(s3: "S3Cli
 
 
 # ---------------------------------------------------------------- disks and files
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB (root only)."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() or os.system(f"mount -t tmpfs -o size=4m tmpfs {folder}"):  # noqa: S605  a fixed command
-        pytest.skip("mounting a small disk needs root")
-    yield folder
-    os.system(f"umount -l {folder}")  # noqa: S605  a fixed command
 
 
 def test_what_does_not_fit_is_refused_before_the_first_byte(

@@ -94,7 +94,14 @@ def test_a_folder_that_was_never_made_is_no_failure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [{"status": 500}, {"status": 503}, {"cut_request": True}, {"lose_answer": True}, {"cut_after": 0}],
+    [
+        {"status": 500},
+        {"status": 503},
+        {"cut_request": True},
+        {"lose_answer": True},
+        {"cut_after": 0},
+        {"damage_request_at": 0},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("method", ["PUT", "POST"])
@@ -181,6 +188,18 @@ def test_no_bucket_no_shared_folder_and_the_loss_is_said(s3: "S3Client", through
         staging.upload_outputs(["s3://none/r"], folder=output, node=0, shared=None, rescue=None, s3=through)
     assert "there is no such object or bucket" in str(error.value)
     assert "LOST with this node" in str(error.value)
+
+
+def test_a_full_shared_folder_saves_what_it_can_and_names_what_is_lost(
+    s3: "S3Client", through: Any, output: Path, small_disk: Path
+) -> None:
+    (output / "big").write_bytes(b"." * (5 * MIB))
+    rescue = small_disk / "output" / "job"
+    with pytest.raises(staging.StagingError) as error:
+        staging.upload_outputs(["s3://none/r"], folder=output, node=0, shared=small_disk, rescue=rescue, s3=through)
+    assert "3 files were saved on the shared folder" in str(error.value)
+    assert "LOST with this node are 1: big (" in str(error.value)
+    assert set(expected(rescue, "")) == FILES
 
 
 def test_a_client_that_cannot_be_made_loses_nothing(shared: Path, output: Path) -> None:
