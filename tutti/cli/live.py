@@ -17,7 +17,8 @@ from workload.contract import SAYS, Event
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-QUIET = frozenset({Event.STARTED, Event.PROGRESS})  # not a line each in a live view
+LOSS = " lost"  # in the runtime's own sentence about a node that is gone
+QUIET = frozenset({Event.STARTED, Event.PROGRESS, Event.LOST})  # no line of their own: the runtime says the last itself
 
 
 def show(run: Run, *, as_json: bool = False) -> int:
@@ -67,8 +68,11 @@ def rendered(line: LogLine, *, events: bool, out: TextIO) -> str | None:
     head = paint(place, OF_NODE[node % len(OF_NODE)], stream=out)
     happening = parse_event(said)
     if happening is None or events:
-        return f"{head} {paint(said.text, 'dim', stream=out) if said.text.startswith(SAYS) else said.text}"
+        if said.text.startswith(SAYS):
+            colour = "red" if LOSS in said.text else "dim"
+            return f"{head} {paint(said.text, colour, stream=out)}"
+        return f"{head} {said.text}"
     if happening.event in QUIET:
         return None
-    colour = OF_STATE["FAILED"] if happening.event in {Event.LOST, Event.STOPPING} else "bold"
+    colour = OF_STATE["FAILED"] if happening.event is Event.STOPPING else "bold"
     return f"{head} {paint(in_words(happening), colour, stream=out)}"
