@@ -209,6 +209,7 @@ class Event(StrEnum):
     STAGED = "staged"  # seconds, bytes
     LAUNCHED = "launched"  # seconds, mpi, ranks: every rank's process runs
     PROGRESS = "progress"  # step, total, rate, unit
+    LOAD = "load"  # on each node: cores in use, memory (bytes), ranks {rank: [cores, memory]}
     LOST = "lost"  # node, address, reason, last_words; after: seconds from the last sign of life
     STOPPING = "stopping"  # reason, code
     COMPUTED = "computed"  # seconds, code: the last rank ended

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LOSS = " lost"  # in the runtime's own sentence about a node that is gone
-QUIET = frozenset({Event.STARTED, Event.PROGRESS, Event.LOST})  # no line of their own: the runtime says the last itself
+QUIET = frozenset(
+    {Event.STARTED, Event.PROGRESS, Event.LOAD, Event.LOST}
+)  # no line of their own: the runtime says the last itself
 
 
 def show(run: Run, *, as_json: bool = False) -> int:

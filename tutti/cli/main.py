@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "resubmit": ("resubmit", "submit a job again as it was"),
     "resume": ("resume", "go on with a job from its last checkpoint"),
     "checkpoints": ("checkpoints", "checkpoints of a job: list, verify, save, stop"),
+    "top": ("top", "what a running job's ranks take of their nodes"),
     "hosts": ("hosts", "which nodes run, and what on them"),
     "queues": ("queues", "queues: what waits, runs, is blocked, could still start"),
     "sweep": ("sweep", "many MPI jobs from one file: grids, lists, random points"),

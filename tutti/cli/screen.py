@@ -72,6 +72,12 @@ def ago(then: float | None, now: float | None = None) -> str:
     return f"{passed:.0f}s"
 
 
+def bar(share: float, cells: int = 20) -> str:
+    """A progress bar in plain characters: `[########............]  40 %`."""
+    done = round(max(0.0, min(1.0, share)) * cells)
+    return f"[{'#' * done}{'.' * (cells - done)}] {share:4.0%}"
+
+
 def say(text: str, colour: str = "dim") -> None:
     """A word of the tool's own: on stderr, so that stdout holds results alone."""
     print(paint(text, colour, stream=sys.stderr), file=sys.stderr, flush=True)

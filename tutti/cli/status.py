@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tutti.cli.common import Json, cluster_of, new_app
 from tutti.cli.logs import seconds
-from tutti.cli.screen import ago, as_json, table
-from tutti.jobs import STATES, Details, Node, Summary
+from tutti.cli.screen import ago, as_json, bar, table
+from tutti.jobs import ENDED, STATES, Details, Node, Summary
 from tutti.values import in_words
+
+if TYPE_CHECKING:
+    from tutti.cluster import Cluster
 
 app = new_app()
 NODES_SHOWN = 64
+EVERY_S = 2.0
+CLEAR = "\x1b[H\x1b[2J"
+SWEPT = re.compile(r"(.+-[0-9a-f]{6})-\d{5,}(?:-r\d+)?")  # the name of a sweep's point: tutti.core.sweeping
 
 
 @app.command(help="Jobs of the cluster, newest first; or one job with its nodes.")
@@ -27,6 +36,8 @@ def status(
     queue: Annotated[list[str] | None, typer.Option("--queue", "-q", help="only jobs of this queue")] = None,
     since: Annotated[str, typer.Option("--since", help="only jobs created in the last 2h, 7d ...")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="so many lines at most")] = 50,
+    points: Annotated[bool, typer.Option("--points", help="a line for each point of a sweep")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="again every 2 s, with progress bars")] = False,
     json: Json = False,
 ) -> None:
     from tutti.listing import describe_one, list_jobs, nodes_of, resolve  # noqa: PLC0415  --help must not pay for it
@@ -43,8 +54,28 @@ def status(
         if name not in known:
             raise typer.BadParameter(f"no queue {name!r}; allowed: {', '.join(sorted(known))}", param_hint="--queue")
     after = time.time() - seconds(since) if since else 0.0
-    jobs = list_jobs(cluster, queues=queue or [], states=states, since=after)
-    print(as_json([asdict(j) for j in jobs]) if json else many(jobs, limit))
+    while True:
+        jobs = list_jobs(cluster, queues=queue or [], states=states, since=after)
+        if json:
+            print(as_json([asdict(j) for j in jobs]))
+        elif watch:
+            print(
+                f"{CLEAR if sys.stdout.isatty() else ''}{many(jobs, limit, progress(cluster, jobs), fold=not points)}",
+                flush=True,
+            )
+        else:
+            print(many(jobs, limit, fold=not points))
+        if not watch or not any(j.state not in ENDED for j in jobs):
+            return
+        time.sleep(EVERY_S)
+
+
+def progress(cluster: Cluster, jobs: Sequence[Summary]) -> dict[str, str]:
+    """Progress bars of the running jobs that say how far they are."""
+    from tutti.telemetry import shares  # noqa: PLC0415  only for a live table
+
+    running = [j.id for j in jobs if j.state == "RUNNING"]
+    return {job_id: bar(share, 10) for job_id, share in shares(cluster, running).items()}
 
 
 def known_state(word: str) -> str:
@@ -55,26 +86,51 @@ def known_state(word: str) -> str:
     return fitting[0]
 
 
-def many(jobs: list[Summary], limit: int) -> str:
-    """A table of jobs."""
+def many(jobs: Sequence[Summary], limit: int, bars: Mapping[str, str] | None = None, *, fold: bool = True) -> str:
+    """A table of jobs, a sweep in one line; with progress bars where they are known."""
     if not jobs:
         return "no jobs"
-    rows = [
-        (
-            j.id[:13] if len(j.id) == 36 else j.id,
-            j.name,
-            j.state,
-            _size(j),
-            ago(j.created),
-            _code(j.state, j.exit_code),
-            j.queue,
-        )
-        for j in jobs[:limit]
-    ]
-    text = table(("ID", "NAME", "STATE", "NODES", "AGE", "CODE", "QUEUE"), rows, give=1, colour=2)
+    rows = folded(jobs) if fold else [_row(j) for j in jobs]
+    head = ("ID", "NAME", "STATE", "NODES", "AGE", "CODE", "QUEUE")
+    if bars is not None:
+        head = (*head[:-1], "PROGRESS")
+        rows = [(*row[:-1], bars.get(full, "")) for row, full in zip(rows, _ids(jobs, fold=fold), strict=True)]
+    text = table(head, rows[:limit], give=1, colour=2)
     counts = ", ".join(f"{sum(j.state == s for j in jobs)} {s}" for s in STATES if any(j.state == s for j in jobs))
-    more = f"; the newest {limit} shown (-n for more)" if len(jobs) > limit else ""
+    more = f"; the newest {limit} lines shown (-n for more)" if len(rows) > limit else ""
     return f"{text}\n{len(jobs)} job{'s' if len(jobs) != 1 else ''}: {counts}{more}"
+
+
+def folded(jobs: Sequence[Summary]) -> list[tuple[str, ...]]:
+    """A line a job; the points of a sweep are one line, where its newest job stands."""
+    groups = _groups(jobs)
+    return [_row(members[0]) if sweep is None else _sweep_row(sweep, members) for sweep, members in groups]
+
+
+def _groups(jobs: Sequence[Summary]) -> list[tuple[str | None, list[Summary]]]:
+    found: dict[str, tuple[str | None, list[Summary]]] = {}
+    for job in jobs:
+        match = SWEPT.fullmatch(job.name)
+        key = match[1] if match else job.id
+        found.setdefault(key, (match[1] if match else None, []))[1].append(job)
+    return list(found.values())
+
+
+def _ids(jobs: Sequence[Summary], *, fold: bool) -> list[str]:
+    return (
+        [members[0].id if sweep is None else "" for sweep, members in _groups(jobs)] if fold else [j.id for j in jobs]
+    )
+
+
+def _sweep_row(sweep: str, jobs: Sequence[Summary]) -> tuple[str, ...]:
+    counts = ",".join(f"{sum(j.state == s for j in jobs)} {s}" for s in STATES if any(j.state == s for j in jobs))
+    failed = next((j.exit_code for j in jobs if j.state == "FAILED"), None)
+    return ("sweep", sweep, counts, f"x{len(jobs)}", ago(jobs[0].created), _code("", failed), jobs[0].queue)
+
+
+def _row(job: Summary) -> tuple[str, ...]:
+    short = job.id[:13] if len(job.id) == 36 else job.id
+    return (short, job.name, job.state, _size(job), ago(job.created), _code(job.state, job.exit_code), job.queue)
 
 
 def one(job: Details, nodes: list[Node]) -> str:

@@ -22,6 +22,7 @@ from workload.gang.installed import Installation
 from workload.gang.keys import GangKeys
 from workload.gang.launch import daemon_environment
 from workload.gang.lines import LineReader
+from workload.gang.load import EVERY_S, LoadMeter
 from workload.gang.log import Log
 from workload.gang.loop import Loop, Timer
 from workload.gang.places import Layout
@@ -79,6 +80,7 @@ class Member:
         self._environment: Mapping[str, str] = {}
         self._daemons: dict[int, int] = {}  # number -> pid
         self._chores = Chores(loop, job, log)
+        self._load = LoadMeter()
         node = job.node
         self._problems, self._facts = preflight.local_checks(node, job.settings) if job.settings.preflight else ([], {})
         self._neighbour = preflight.Neighbour(loop, node.address)
@@ -99,6 +101,7 @@ class Member:
             loop.after(job.settings.join_deadline, self._not_in),
             loop.every(BEAT_S, self._beat),
             loop.every(LOOK_S, self._look),
+            loop.every(EVERY_S, self._measure),
         ]
 
     def terminate(self) -> None:
@@ -327,6 +330,13 @@ class Member:
         """Mpiexec has dropped this daemon."""
         if pid := self._daemons.get(number):
             os.killpg(pid, signal.SIGTERM)
+
+    def _measure(self) -> None:
+        if self._ranks is None or not self._job.settings.metrics:
+            return
+        pids = {record.rank: record.pid for record in self._ranks.running()}
+        if pids and (load := self._load.measure(pids, time.monotonic())):
+            self._log.event(Event.LOAD, **load)
 
     def _record(self, record: RankRecord) -> None:
         self._wire.send({"t": "record", **record.to_json()})
