@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from workload.contract import EXIT_MEANINGS
+from workload.contract import EXIT_MEANINGS, ExitCode
 
 STATES: Final = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED"})
@@ -111,11 +111,18 @@ def meaning(state: str, exit_code: int | None, reason: str) -> str:
         return ""
     if exit_code is None:
         return reason or "failed"
+    if exit_code == ExitCode.GOING_AWAY and not _ended_by_itself(reason):
+        return reason  # the nodes cannot know who sent SIGTERM; AWS does
     if exit_code in EXIT_MEANINGS:
         return EXIT_MEANINGS[exit_code]
     if exit_code > 128:
         return f"ended by signal {exit_code - 128}"
     return "the program failed"
+
+
+def _ended_by_itself(reason: str) -> bool:
+    """Whether AWS gives the container's own end as the reason, not somebody's request or the job's timeout."""
+    return not reason or reason.startswith(("Essential container", "Host EC2"))
 
 
 def summary(item: Mapping[str, Any], queue: str) -> Summary:
