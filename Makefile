@@ -66,6 +66,9 @@ lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+docs: $(READY) ## write docs/reference.md from the command line itself
+	@COLUMNS=80 $(BIN)/python docs/reference.py
+
 bench-%: $(READY) $(OPENMPI_READY) ## bench-X runs bench/X.py: gang, cli, matmul, ...
 	@$(BIN)/python bench/$*.py
 

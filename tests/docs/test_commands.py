@@ -6,9 +6,11 @@ behind `$ `, must parse: the command exists, and so does every flag. `test_pages
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ import typer
 from tutti.cli.main import COMMANDS, app
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+PAGES = sorted(
+    {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")} - {ROOT / "docs" / "reference.md"}
+)
 USAGE_ERROR = typer.BadParameter.__mro__[1]  # typer brings a click of its own
 PLACEHOLDER = re.compile(r"^\.\.\.$|^\[.*\]$")
 
@@ -114,3 +118,16 @@ def test_a_command_that_does_not_exist_is_found() -> None:
         test_tutti_knows_the_command_and_its_flags("tutti submitt x")
     with pytest.raises(USAGE_ERROR):
         test_tutti_knows_the_command_and_its_flags("tutti status --no-such-flag")
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    environ = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(
+        [sys.executable, "docs/reference.py", "--check"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
