@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tutti import batch, upload
+from tutti import batch, capsule, upload
 from tutti.after import resolved
 from tutti.aws import told
 from tutti.compiling import compiler
@@ -121,4 +121,7 @@ def send(
         waiting = [job_id for job_id in waiting if states.get(job_id, "FAILED") not in ENDED]
         if waiting:
             sleep(cluster.poll_s)
-    return batch.send(cluster.submitter, batch.signed(document, cluster.user), sleep=sleep)
+    document = batch.signed(document, cluster.user)
+    job_id = batch.send(cluster.submitter, document, sleep=sleep)
+    capsule.keep(cluster, job_id, document)
+    return job_id

@@ -22,6 +22,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "wait": ("wait", "wait until a job runs or has ended"),
     "cancel": ("cancel", "end jobs"),
     "resubmit": ("resubmit", "submit a job again as it was"),
+    "rerun": ("rerun", "run a job once more as it was, from its capsule"),
+    "diff": ("diff", "how two runs differ"),
     "resume": ("resume", "go on with a job from its last checkpoint"),
     "checkpoints": ("checkpoints", "checkpoints of a job: list, verify, save, stop"),
     "top": ("top", "what a running job's ranks take of their nodes"),

@@ -1,0 +1,69 @@
+"""Run capsules: a run can be run again as it was, says what is gone, and two runs can be compared."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tutti import Cluster, Job, capsule
+from tutti.run import Run
+
+Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(cluster: Cluster, tmp_path: Path) -> Run:
+    """A run with an input that lies in the bucket."""
+    key = f"{cluster.card.prefix}input/{tmp_path.name}.txt"
+    cluster.s3.put_object(Bucket=cluster.card.bucket, Key=key, Body=b"first")
+    uri = f"s3://{cluster.card.bucket}/{key}"
+    job = Job(command=["sh", "-c", "cat input/*.txt"], nodes=1, name="cat", input=[uri], env={"LEVEL": "1"})
+    run = job.submit(cluster)
+    run.result()
+    return run
+
+
+def test_a_run_is_run_again_as_it_was(tutti: Tutti, cluster: Cluster, run: Run) -> None:
+    again = Run(tutti("rerun", run.id).stdout.strip(), cluster)
+    assert again.result().environment["LEVEL"] == "1"
+    assert capsule.differences(capsule.read(cluster, run.id), capsule.read(cluster, again.id)) == []
+    assert tutti("diff", run.id, again.id, "--json").returncode in {0, 1}  # seconds may differ
+
+
+def test_a_changed_or_missing_input_is_named_before_anything_is_sent(tutti: Tutti, cluster: Cluster, run: Run) -> None:
+    [uri] = capsule.read(cluster, run.id)["inputs"]
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    cluster.s3.put_object(Bucket=bucket, Key=key, Body=b"second")
+    changed = tutti("rerun", run.id)
+    assert (changed.returncode, changed.stdout) == (2, "")
+    assert f"{key} changed since" in changed.stderr
+    anyway = tutti("rerun", run.id, "--anyway", "--wait")
+    assert anyway.returncode == 0
+    assert "second" in anyway.stdout
+    cluster.s3.delete_object(Bucket=bucket, Key=key)
+    assert f"{key} is gone" in tutti("rerun", run.id).stderr
+
+
+def test_a_run_that_tutti_did_not_submit_has_no_capsule(tutti: Tutti, run: Run, cluster: Cluster) -> None:
+    again = run.resubmit()
+    told = tutti("rerun", again.id)
+    assert told.returncode == 3
+    assert "tutti resubmit" in told.stderr
+    again.cancel()
+
+
+def test_two_runs_are_compared_in_the_user_s_terms(tutti: Tutti, cluster: Cluster, run: Run) -> None:
+    other = Job(command=["sh", "-c", "exit 3"], nodes=2, name="cat", env={"LEVEL": "2"}).submit(cluster)
+    other.wait()
+    found = {d["what"]: (d[run.id], d[other.id]) for d in json.loads(tutti("diff", run.id, other.id, "--json").stdout)}
+    assert found["environment.LEVEL"] == ("1", "2")
+    assert found["nodes"] == ("1", "2")
+    assert found["code"] == ("0", "3")
+    assert found["command"][1].endswith("exit 3")
+    shown = tutti("diff", run.id, other.id)
+    assert shown.returncode == 1
+    assert "environment.LEVEL" in shown.stdout

@@ -1,0 +1,183 @@
+"""The run capsule: all that a run was made of, kept in the bucket, so that it can be run again and compared.
+
+`<prefix>runs/<job id>.json`: the request itself (program, variables, size), the image as its digest, the inputs with
+their sizes and ETags, the cluster, versions, and from which run it goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from tutti.aws import told
+from tutti.errors import InputError, NotFoundError, Problem
+from tutti.resubmit import container_of
+from workload.contract import SHARED_SCHEME, Tag
+from workload.settings import variable
+
+if TYPE_CHECKING:
+    from tutti.cluster import Cluster
+
+CAPSULE_VERSION: Final = 1
+MOST_OBJECTS: Final = 1000  # of each input whose ETags are kept: one call; beyond it the count and the bytes stand
+INPUTS: Final = variable("inputs")
+
+
+@told
+def keep(cluster: Cluster, job_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the capsule of a job that was just submitted; the capsule."""
+    capsule = {
+        "version": CAPSULE_VERSION,
+        "job": job_id,
+        "submitted": time.time(),
+        "tutti": version("tutti"),
+        "cluster": {"stack": cluster.card.stack, "region": cluster.card.region, "account": cluster.card.account},
+        "request": dict(document),
+        "image": _image(cluster, document["jobDefinition"]),
+        "inputs": {uri: _contents(cluster, uri) for uri in inputs_of(document)},
+        "resumes": document.get("tags", {}).get(Tag.RESUMES.value, ""),
+    }
+    cluster.s3.put_object(
+        Bucket=cluster.card.bucket,
+        Key=key(cluster, job_id),
+        Body=json.dumps(capsule, indent=1).encode(),
+        ContentType="application/json",
+    )
+    return capsule
+
+
+@told
+def read(cluster: Cluster, job_id: str) -> dict[str, Any]:
+    """A run's capsule.
+
+    Raises
+    ------
+    NotFoundError
+        It has none: another client submitted it, or it is too old.
+    InputError
+        It was written by a newer client.
+    """
+    try:
+        body = cluster.s3.get_object(Bucket=cluster.card.bucket, Key=key(cluster, job_id))["Body"].read()
+    except cluster.s3.exceptions.NoSuchKey as error:
+        raise NotFoundError(
+            f"{job_id} has no capsule in the bucket: it was not submitted by tutti submit, or the capsule has expired. "
+            "What Batch still knows of it runs again with: tutti resubmit"
+        ) from error
+    capsule: dict[str, Any] = json.loads(body)
+    if capsule.get("version") != CAPSULE_VERSION:
+        what = f"its capsule has version {capsule.get('version')!r}; this tutti reads version {CAPSULE_VERSION}"
+        raise InputError([Problem(where=job_id, what=what, remedy="pip install --upgrade tutti")])
+    return capsule
+
+
+@told
+def gone(cluster: Cluster, capsule: Mapping[str, Any]) -> list[Problem]:
+    """What of a run is no longer there, or no longer what it was."""
+    request = capsule["request"]
+    found = []
+    queues = {q.arn for q in cluster.card.queues}
+    if request["jobQueue"] not in queues:
+        found.append(Problem(where="queue", what=f"{request['jobQueue']} is no longer on the cluster's card"))
+    definitions = cluster.batch.describe_job_definitions(jobDefinitions=[request["jobDefinition"]])["jobDefinitions"]
+    if not definitions or definitions[0].get("status") == "INACTIVE":
+        found.append(Problem(where="definition", what=f"{request['jobDefinition']} is gone (deregistered)"))
+    elif (image := _image(cluster, request["jobDefinition"])) != capsule["image"]:
+        found.append(Problem(where="image", what=f"was {capsule['image']}, is {image}"))
+    for uri, before in capsule["inputs"].items():
+        found += _changed(uri, before, _contents(cluster, uri))
+    return found
+
+
+def key(cluster: Cluster, job_id: str) -> str:
+    """Where a capsule lies in the bucket."""
+    return f"{cluster.card.prefix}runs/{job_id}.json"
+
+
+def inputs_of(document: Mapping[str, Any]) -> list[str]:
+    """The URIs that a request stages in."""
+    gang = document.get("nodeOverrides", {}).get("nodePropertyOverrides", [{}])[0]
+    overrides = document.get("containerOverrides") or gang.get("containerOverrides", {})
+    said = {e["name"]: e["value"] for e in overrides.get("environment", [])}
+    uris: list[str] = json.loads(said.get(INPUTS, "[]"))
+    return uris
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Where two runs differ: (path, here, there); what must differ (ids, times) is left out."""
+    first, second = _flat(_said(one)), _flat(_said(other))
+    paths = sorted(first.keys() | second.keys())
+    return [(p, first.get(p, "-"), second.get(p, "-")) for p in paths if first.get(p) != second.get(p)]
+
+
+def _said(capsule: Mapping[str, Any]) -> dict[str, Any]:
+    """A capsule in the user's terms: variables by name, sizes by name."""
+    request = dict(capsule["request"])
+    gang = request.pop("nodeOverrides", {})
+    overrides = request.pop("containerOverrides", None)
+    if overrides is None:
+        overrides = gang.get("nodePropertyOverrides", [{}])[0].get("containerOverrides", {})
+    needs = {n["type"].lower(): n["value"] for n in overrides.get("resourceRequirements", [])}
+    return {
+        **{k: v for k, v in request.items() if k != "propagateTags"},
+        **({"nodes": gang["numNodes"]} if "numNodes" in gang else {}),
+        "command": " ".join(overrides.get("command", [])),
+        "environment": {e["name"]: e["value"] for e in overrides.get("environment", [])},
+        "resources": needs,
+        "image": capsule["image"],
+        "inputs": capsule["inputs"],
+        "cluster": capsule["cluster"],
+        "tutti": capsule["tutti"],
+        "resumes": capsule["resumes"],
+    }
+
+
+def _flat(value: Any, path: str = "") -> dict[str, str]:
+    if isinstance(value, Mapping):
+        return {
+            k: v for name, item in value.items() for k, v in _flat(item, f"{path}.{name}" if path else name).items()
+        }
+    if isinstance(value, list):
+        return {k: v for n, item in enumerate(value) for k, v in _flat(item, f"{path}[{n}]").items()}
+    return {path: str(value)}
+
+
+def _image(cluster: Cluster, definition: str) -> str:
+    """The image that a definition names; a stack's definitions name it by digest."""
+    found: Any = cluster.batch.describe_job_definitions(jobDefinitions=[definition])["jobDefinitions"]
+    if not found:
+        return ""
+    image: str = container_of({**found[0], "container": found[0].get("containerProperties")}).get("image", "")
+    return image
+
+
+def _contents(cluster: Cluster, uri: str) -> dict[str, Any]:
+    """What lies under an input: sizes and ETags; of the shared folder nothing is known from here."""
+    if uri.startswith(SHARED_SCHEME):
+        return {"known": False}
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    page = cluster.s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=MOST_OBJECTS)
+    objects = page.get("Contents", [])
+    return {
+        "known": True,
+        "all": not page.get("IsTruncated", False),
+        "bytes": sum(o["Size"] for o in objects),
+        "objects": {o["Key"]: o["ETag"].strip('"') for o in objects},
+    }
+
+
+def _changed(uri: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Problem]:
+    if not before.get("known"):
+        return []
+    was, is_ = before["objects"], now["objects"]
+    found = []
+    if missing := sorted(was.keys() - is_.keys()):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        found.append(Problem(where=uri, what=f"{missing[0]}{more} {'are' if more else 'is'} gone"))
+    if changed := sorted(k for k in was.keys() & is_.keys() if was[k] != is_[k]):
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        found.append(Problem(where=uri, what=f"{changed[0]}{more} changed since"))
+    return found
