@@ -70,7 +70,7 @@ def hello(index: int) -> Hello:
         probe_port=40_000,
         clock=time.time(),
         versions=VERSIONS,
-        facts={"CPU model": "AMD EPYC 9R14", "NUMA nodes": "2", "/dev/shm": "190000 MiB", "stack limit": "unlimited"},
+        facts={"CPU model": "AMD EPYC 9R14", "NUMA nodes": "2", "shm": "190000 MiB", "stack limit": "unlimited"},
     )
 
 
@@ -90,10 +90,10 @@ def assemble(count: int) -> float:
         reception = Reception(loop, Log(0, nowhere.fileno()), roster, Watch(silence_s=30), wire)
         ready: list[float] = []
         reception.listen(
-            on_message=lambda index, message: None,
+            on_message=lambda _index, _message: None,
             on_ready=lambda: ready.append(time.monotonic()),
             on_end=lambda code, reason: sys.exit(f"{code}: {reason}"),
-            on_stall=lambda idle: None,
+            on_stall=lambda _idle: None,
         )
         welcomed: list[int] = []
         over = threading.Event()

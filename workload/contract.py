@@ -229,7 +229,7 @@ class Progress:
 
 
 class Metric(StrEnum):
-    """Metrics that the runtime embeds in the node's log for CloudWatch, one dimension each: METRIC_DIMENSION, the job's id."""
+    """Metrics that the runtime embeds in a log for CloudWatch; one dimension each: METRIC_DIMENSION, the job's id."""
 
     STEP = "Step"
     RATE = "Rate"  # units a second
