@@ -1,6 +1,7 @@
 """Talking to S3: the client, what is worth another attempt, what is there."""
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -111,7 +112,8 @@ def persist(call: Callable[[], T], what: str, limits: Limits, meter: Meter) -> T
     Raises
     ------
     Failed
-        With `what` and the reason: S3's answer will not change, or `limits.attempts` are used up.
+        With `what` and the reason: S3's answer will not change, `limits.attempts` are used up, or nothing has moved
+        for `limits.stall_s`.
     Stopped
         If the transfer ended meanwhile.
     """
@@ -125,6 +127,8 @@ def persist(call: Callable[[], T], what: str, limits: Limits, meter: Meter) -> T
                 if isinstance(error, BotoCoreError | ClientError):
                     raise Failed(reason(error, what)) from error
                 raise
+            if time.monotonic() - meter.last_moved > limits.stall_s:
+                raise Failed(f"{reason(error, what)} (nothing moved for {limits.stall_s:g} s)") from error
         longest = min(limits.backoff_cap_s, limits.backoff_s * 2 ** (attempt - 1))
         meter.nap(longest * random.uniform(0.5, 1))  # noqa: S311  jitter, no secret
     try:

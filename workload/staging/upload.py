@@ -142,7 +142,7 @@ class Upload:
     def _part(self, number: int, offset: int, length: int) -> None:
         # `moved(0)`: leave early where the transfer is over.
         self._digests[number] = file_digest(self._descriptor, offset, length, self._meter.moved)
-        persist(partial(self._send, number, offset, length), f"{self.name}, part {number}", self.limits, self._meter)
+        persist(partial(self._send, number, offset, length), self.name, self.limits, self._meter)
 
     def _send(self, number: int, offset: int, length: int) -> None:
         body = _Span(self._descriptor, offset, length, self._meter)

@@ -269,6 +269,21 @@ def test_a_slow_s3_is_waited_for_and_a_silent_one_is_not(
     assert time.monotonic() - started < 8
 
 
+def test_an_s3_that_is_silent_from_the_start_is_a_stall_too(
+    s3: "S3Client", through: Any, proxy: Any, fault: Any, into: Path, hasty: staging.Limits
+) -> None:
+    released = threading.Event()
+    proxy.fault = lambda _: fault(pause=released)
+    try:
+        with pytest.raises(staging.StagingError, match=r"x: ReadTimeoutError.*nothing moved for 1 s"):
+            staging.stage_to_node(
+                ["s3://bucket/x"], into=into, shared=None, s3=through, limits=replace(hasty, stall_s=1)
+            )
+    finally:
+        released.set()
+    assert proxy.count("HEAD", "x") == 1
+
+
 def test_what_progress_raises_stops_everything(
     s3: "S3Client", through: Any, proxy: Any, fault: Any, into: Path, hasty: staging.Limits
 ) -> None:
