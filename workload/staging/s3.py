@@ -89,7 +89,8 @@ def is_transient(error: Exception) -> bool:
 
 def status_of(error: Exception) -> int:
     """The HTTP status of an answer that botocore turned into `error`; 0 where there was none."""
-    response: dict[str, Any] = getattr(error, "response", {})
+    # Errors of the connection have the attribute too, as None.
+    response: dict[str, Any] = getattr(error, "response", None) or {}
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 

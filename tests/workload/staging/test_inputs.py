@@ -202,7 +202,7 @@ def test_faults_that_pass_are_survived(
     assert nothing_half_made(into)
 
 
-@pytest.mark.parametrize("kind", [{"status": 503}, {"cut_after": 10}, {"damage_at": 5}], ids=str)
+@pytest.mark.parametrize("kind", [{"status": 503}, {"cut_after": 10}, {"damage_at": 5}, {"cut_request": True}], ids=str)
 def test_faults_that_stay_are_said_and_leave_nothing(
     s3: "S3Client", through: Any, proxy: Any, fault: Any, into: Path, hasty: staging.Limits, kind: dict[str, Any]
 ) -> None:
