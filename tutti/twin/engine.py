@@ -2,7 +2,7 @@
 happens to nodes come in by calls, and what is to be done goes out as effects.
 
 An attempt: main is asked for; when it runs, the job is RUNNING and the children are asked for in random order at random
-times; when main ends, the children are stopped, and the attempt is settled once they are gone or two seconds later.
+times; when main ends, the children are stopped, and the attempt is settled once they are gone or three seconds later.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from tutti.twin.waiting import WaitingJobs
 from workload.contract import Limits
 
 TERM_SPREAD_S: Final = 2.0  # SIGTERM reaches the nodes of a job within this time, in random order (B7)
-SETTLE_S: Final = 2.0  # how long a job that is over waits for its children to end
+STOP_CHILDREN_S: Final = 1.0  # Batch takes its time to notice that main has ended: children may end by themselves
+SETTLE_S: Final = 3.0  # how long a job that is over waits for its children to end
 
 
 class Engine:
@@ -103,7 +104,7 @@ class Engine:
                 record.status = Status.SUCCEEDED if exit_code == 0 else Status.FAILED
             if node.index == job.spec.main and job.status in ON_NODES and job.verdict is None:
                 job.verdict = attempts.verdict_of(job, record)
-                self._stop_nodes(job, now, spread=0.0)
+                self._timers.after(STOP_CHILDREN_S, now, "stop", node)
                 self._timers.after(SETTLE_S, now, "settle", node)
         if not self._on_host[job.id]:
             del self._on_host[job.id]
@@ -115,35 +116,29 @@ class Engine:
 
     def cancel(self, job_id: str, reason: str, now: float) -> None:
         """CancelJob: what has not started is FAILED, what waits for others as soon as they end; the rest goes on."""
-        job = self.jobs[job_id]
-        for child in self._children_of(job):
-            self.cancel(child.id, reason, now)
-        if job.status in WAITING and job.kind is not Kind.ARRAY:
-            job.cancelled = True
-            if job.status is Status.PENDING:
-                job.status_reason = reason
+        for job in self._with_children(job_id):
+            if job.status is Status.PENDING and job.kind is not Kind.ARRAY:
+                job.cancelled, job.status_reason = True, reason
                 self._changed(job)
-            else:
+            elif job.status in WAITING and job.kind is not Kind.ARRAY:
+                job.cancelled = True
                 self._move(job, Status.FAILED, now, reason)
         self._advance(now)
 
     def terminate(self, job_id: str, reason: str, now: float) -> None:
         """TerminateJob: what has not started is FAILED at once, what runs is stopped and then FAILED."""
-        job = self.jobs[job_id]
-        if job.status in TERMINAL:
-            return
-        job.terminated = True
-        for child in self._children_of(job):
-            self.terminate(child.id, reason, now)
-        if job.kind is Kind.ARRAY:
-            job.status_reason = reason
-        elif job.status in WAITING:
-            job.cancelled, job.terminated = True, False
-            self._move(job, Status.FAILED, now, reason)
-        elif not job.retry_forbidden:
-            job.status_reason, job.retry_forbidden = reason, True
-            self._stop_nodes(job, now, spread=TERM_SPREAD_S)
+        for job in self._with_children(job_id):
+            if job.status in TERMINAL or job.retry_forbidden:
+                continue
+            if job.status in WAITING and job.kind is not Kind.ARRAY:
+                job.cancelled = True
+                self._move(job, Status.FAILED, now, reason)
+                continue
+            job.terminated, job.status_reason, job.retry_forbidden = True, reason, True
             self._changed(job)
+            if job.status in ON_NODES:
+                self._stop_nodes(job, now, spread=TERM_SPREAD_S)
+        # Not before all are ended: the room that one leaves must not start its sibling.
         self._advance(now)
 
     def configure(self, queues: Sequence[Queue], environments: Sequence[Environment], now: float) -> None:
@@ -244,10 +239,7 @@ class Engine:
             self._move(job, Status.FAILED, now, verdict.status_reason)
 
     def _fail_lost(self, job: Job, now: float, reason: str) -> None:
-        job.verdict = Attempt(started_at=job.started_at, stopped_at=_ms(now), status_reason=reason)
-        if job.nodes:
-            main = job.nodes[job.spec.main]
-            job.verdict.stream, job.verdict.address, job.verdict.task = main.stream, main.address, main.task
+        job.verdict = job.nodes[job.spec.main].as_attempt(reason)
         job.retry_forbidden = True
         self._settle(job, now)
 
@@ -353,6 +345,8 @@ class Engine:
             case "timeout" if self._is_on(job, node) and not job.retry_forbidden:
                 job.status_reason, job.retry_forbidden = Reason.TIMEOUT, True
                 self._stop_nodes(job, now, spread=TERM_SPREAD_S)
+            case "stop" if self._is_current(job, node):
+                self._stop_nodes(job, now, spread=0.0)
             case "settle" if self._is_current(job, node):
                 self._settle(job, now)
             case "limit" if job.status is Status.RUNNABLE and job.reason_since == node.index:
@@ -389,8 +383,9 @@ class Engine:
         """Whether that attempt goes on: its main node has not ended."""
         return node.attempt == job.attempt and job.status in ON_NODES and job.verdict is None
 
-    def _children_of(self, job: Job) -> list[Job]:
-        return [self.jobs[f"{job.id}:{k}"] for k in range(job.spec.array_size)] if job.kind is Kind.ARRAY else []
+    def _with_children(self, job_id: str) -> list[Job]:
+        job = self.jobs[job_id]
+        return [job, *(self.jobs[f"{job_id}:{k}"] for k in range(job.spec.array_size if job.kind is Kind.ARRAY else 0))]
 
     def _changed(self, job: Job) -> None:
         self._effects.append(Changed(job.id))

@@ -1,0 +1,163 @@
+"""Who starts when (B1, B2, B12, B15), on an engine with a clock of the test's own."""
+
+from dataclasses import replace
+from typing import Any
+
+from tutti.twin.effects import Blocked, KillNode, TermNode
+from tutti.twin.jobs import Reason, Status
+
+World = Any
+
+
+def statuses(*jobs: Any) -> list[str]:
+    return [job.status for job in jobs]
+
+
+def test_a_gang_waits_until_all_of_its_nodes_fit(world: World) -> None:
+    first, second = world.submit(5), world.submit(4)
+    assert statuses(first, second) == ["STARTING", "RUNNABLE"]
+    world.start_all(first)
+    world.end_all(first)
+    assert second.status is Status.STARTING
+
+
+def test_the_head_of_a_queue_blocks_what_is_behind_it_though_that_would_fit(world: World) -> None:
+    _, head, small = world.submit(5), world.submit(6), world.submit(1)
+    assert statuses(head, small) == ["RUNNABLE", "RUNNABLE"]
+
+
+def test_a_blocked_head_blocks_queues_of_lower_priority_too(world: World) -> None:
+    _, head = world.submit(5), world.submit(6)
+    low = world.submit(1, queue="low")
+    assert statuses(head, low) == ["RUNNABLE", "RUNNABLE"]
+
+
+def test_a_blocked_low_queue_does_not_block_a_higher_one(world: World) -> None:
+    world.submit(5)
+    low = world.submit(6, queue="low")
+    high = world.submit(3)
+    assert statuses(low, high) == ["RUNNABLE", "STARTING"]
+
+
+def test_higher_priority_starts_first_when_there_is_room_again(world: World) -> None:
+    running = world.submit(8)
+    low, high = world.submit(8, queue="low"), world.submit(8)
+    world.start_all(running)
+    world.end_all(running)
+    assert statuses(low, high) == ["RUNNABLE", "STARTING"]
+
+
+def test_an_attempt_that_is_retried_keeps_its_place_in_the_queue(world: World) -> None:
+    job = world.submit(8, retry={"attempts": 2, "evaluateOnExit": []})
+    other = world.submit(8)
+    world.start_all(job)
+    world.end_all(job, 1)
+    assert (job.attempt, job.status, other.status) == (2, "STARTING", "RUNNABLE")
+
+
+def test_the_next_attempt_waits_until_the_last_one_has_left_every_node(world: World) -> None:
+    job = world.submit(2, retry={"attempts": 2, "evaluateOnExit": []})
+    world.start_all(job)
+    world.end(job, 0, 221)
+    world.pass_time(10)
+    assert (job.status, job.attempt) == (Status.RUNNABLE, 1), "node 1 is still there"
+    assert world.of(TermNode)
+    world.pass_time(30)
+    assert world.of(KillNode)
+    world.end(job, 1, 137, attempt=1)
+    assert (job.status, job.attempt) == (Status.STARTING, 2)
+
+
+def test_a_multi_node_job_stays_runnable_for_ever_where_it_cannot_run(world: World) -> None:
+    for capacity in ("SPOT", "FARGATE", "FARGATE_SPOT", ""):
+        world.environments[0] = replace(world.environments[0], capacity=capacity)
+        world.configure()
+        job = world.submit(2)
+        world.pass_time(100_000)
+        assert (job.status, job.status_reason) == (Status.RUNNABLE, Reason.REQUIREMENT), capacity
+        world.act(lambda engine, now, job=job: engine.terminate(job.id, "x", now))
+
+
+def test_a_job_above_the_environments_max_vcpus_says_so(world: World) -> None:
+    job = world.submit(9)
+    assert (job.status, job.status_reason) == (Status.RUNNABLE, Reason.MAX_RESOURCE)
+    assert world.of(Blocked) == [Blocked("high", job.id, Reason.MAX_RESOURCE)]
+
+
+def test_a_node_above_what_an_instance_offers_says_so(world: World) -> None:
+    world.environments = [replace(e, node_vcpus=2) for e in world.environments]
+    world.configure()
+    job = world.submit(1, vcpus=4)
+    assert job.status_reason == Reason.REQUIREMENT
+
+
+def test_a_shortage_in_the_first_environment_blocks_gangs_until_it_is_over(world: World) -> None:
+    world.environments[0] = replace(world.environments[0], shortage=True)
+    world.configure()
+    job = world.submit(2)
+    world.pass_time(10_000)
+    assert (job.status, job.status_reason) == (Status.RUNNABLE, Reason.CAPACITY)
+    world.environments[0] = replace(world.environments[0], shortage=False)
+    world.configure()
+    assert (job.status, job.environment) == (Status.STARTING, "one")
+    assert job.status_reason == ""
+
+
+def test_a_shortage_sends_single_jobs_to_the_next_environment(world: World) -> None:
+    world.environments[0] = replace(world.environments[0], shortage=True)
+    world.configure()
+    assert world.submit().environment == "two"
+
+
+LIMIT = {"reason": Reason.CAPACITY.value, "state": "RUNNABLE", "maxTimeSeconds": 600, "action": "CANCEL"}
+
+
+def test_a_state_time_limit_cancels_the_head_of_the_queue_alone(world: World) -> None:
+    world.engine.time_limits = {"high": [LIMIT]}
+    world.environments[0] = replace(world.environments[0], shortage=True)
+    world.configure()
+    head, behind = world.submit(2), world.submit(2)
+    world.pass_time(599)
+    assert head.status is Status.RUNNABLE
+    world.pass_time(2)
+    assert head.status is Status.FAILED
+    assert head.status_reason == f"Canceled by JobStateTimeLimit action due to reason: {Reason.CAPACITY}"
+    assert behind.status is Status.RUNNABLE
+    world.pass_time(598)
+    assert behind.status is Status.RUNNABLE, "its own time began when it came to the head"
+    world.pass_time(3)
+    assert behind.status is Status.FAILED
+
+
+def test_a_state_time_limit_for_another_reason_does_nothing(world: World) -> None:
+    world.engine.time_limits = {"high": [LIMIT]}
+    world.configure()
+    job = world.submit(9)
+    world.pass_time(10_000)
+    assert job.status is Status.RUNNABLE
+
+
+def test_time_at_the_head_counts_anew_when_the_shortage_was_over_in_between(world: World) -> None:
+    world.engine.time_limits = {"high": [LIMIT]}
+    short = replace(world.environments[0], shortage=True)
+    enough = world.environments[0]
+    world.environments[0] = short
+    world.submit(8, queue="low")
+    world.configure()
+    job = world.submit(2)
+    world.pass_time(500)
+    world.environments[0] = enough
+    world.configure()  # the low job runs there: the head waits for its turn, without a reason
+    assert (job.status, job.status_reason) == (Status.RUNNABLE, "")
+    world.environments[0] = short
+    world.configure()
+    world.pass_time(500)
+    assert job.status is Status.RUNNABLE
+    world.pass_time(200)
+    assert job.status is Status.FAILED
+
+
+def test_a_disabled_environment_starts_nothing(world: World) -> None:
+    world.environments = [replace(e, enabled=False) for e in world.environments]
+    world.configure()
+    assert world.submit(1).status is Status.RUNNABLE
