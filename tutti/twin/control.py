@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
-import subprocess
 import sys
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -37,23 +37,16 @@ def up(home: Home, options: TwinOptions) -> dict[str, Any]:
     place = TwinPlace(home=home.twin)
     place.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     ready, write_ready = os.pipe()
-    with place.own_log.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tutti.twin.daemon", str(home.root), options.to_text(), str(write_ready)],
-            pass_fds=[write_ready],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    pid = _spawn(place, [str(home.root), options.to_text(), str(write_ready)], write_ready)
     os.close(write_ready)
     with os.fdopen(ready, "rb") as pipe:
         said = pipe.read()
     if not said:
-        raise TuttiError(f"the twin ended while it started (exit code {process.wait()}); see {place.own_log}")
+        _reap(pid)
+        raise TuttiError(f"the twin ended while it started; see {place.own_log}")
     answer: dict[str, Any] = json.loads(said)
     if "error" in answer:
-        process.wait()
+        _reap(pid)
         raise TuttiError(f"the twin cannot start: {answer['error']}")
     return answer
 
@@ -64,9 +57,30 @@ def down(home: Home) -> bool:
     pid = running(home)
     if pid:
         end_process(pid, _STOP_S)
+        _reap(pid)
     if place.home.exists():
         place.sweep()
     return bool(pid)
+
+
+def _spawn(place: TwinPlace, arguments: list[str], inherited: int) -> int:
+    """The daemon, in a session of its own: neither Ctrl-C nor the end of this process reaches it."""
+    os.set_inheritable(inherited, True)
+    log = os.open(place.own_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    null = os.open(os.devnull, os.O_RDONLY)
+    argv = [sys.executable, "-m", "tutti.twin.daemon", *arguments]
+    actions = [(os.POSIX_SPAWN_DUP2, source, target) for source, target in ((null, 0), (log, 1), (log, 2))]
+    try:
+        return os.posix_spawn(sys.executable, argv, os.environ, file_actions=actions, setsid=True)
+    finally:
+        os.close(log)
+        os.close(null)
+
+
+def _reap(pid: int) -> None:
+    """Where the daemon is a child of this process, it must not stay behind as a zombie."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def running(home: Home) -> int:

@@ -16,9 +16,9 @@ def test_main_starts_first_and_children_only_after_it_runs(world: World) -> None
     assert [e.node.index for e in world.of(StartNode)] == [0]
     world.pass_time(100)
     assert len(world.of(StartNode)) == 1, "no child before main is RUNNING, however long that takes"
-    assert job.status is Status.STARTING
+    assert job.status == Status.STARTING.value
     world.start(job, 0)
-    assert job.status is Status.RUNNING
+    assert job.status == Status.RUNNING.value
     world.pass_time(2)
     assert sorted(e.node.index for e in world.of(StartNode)) == [0, 1, 2, 3]
 
@@ -39,7 +39,7 @@ def test_a_main_node_that_is_not_node_0_is_main_all_the_same(world: World) -> No
     world.start_all(job)
     world.end(job, 0, 9)
     world.end_all(job, 0)
-    assert job.status is Status.SUCCEEDED
+    assert job.status == Status.SUCCEEDED.value
 
 
 def test_a_job_passes_through_every_status(world: World) -> None:
@@ -54,13 +54,13 @@ def test_mains_exit_code_is_the_jobs_and_a_childs_is_not(world: World) -> None:
     world.start_all(job)
     world.end(job, 1, 7)
     world.pass_time(60)
-    assert job.status is Status.RUNNING, "a child that dies changes nothing for the others"
+    assert job.status == Status.RUNNING.value, "a child that dies changes nothing for the others"
     assert not world.of(TermNode, KillNode)
     assert job.nodes[1].exit_code == 7
-    assert job.nodes[1].status is Status.FAILED
+    assert job.nodes[1].status == Status.FAILED.value
     world.end(job, 0, 5)
     world.end(job, 2, 0)
-    assert job.status is Status.FAILED
+    assert job.status == Status.FAILED.value
     assert job.attempts[-1].exit_code == 5
 
 
@@ -68,18 +68,18 @@ def test_when_main_ends_the_children_are_stopped_and_killed_half_a_minute_later(
     job = world.submit(3)
     world.start_all(job)
     world.end(job, 0, 0)
-    assert job.status is Status.RUNNING, "children may end by themselves first"
+    assert job.status == Status.RUNNING.value, "children may end by themselves first"
     world.pass_time(1)
     assert sorted(e.node.index for e in world.of(TermNode)) == [1, 2]
     world.pass_time(2)
-    assert job.status is Status.SUCCEEDED, "a child that will not end does not hold up the job"
+    assert job.status == Status.SUCCEEDED.value, "a child that will not end does not hold up the job"
     world.end(job, 1, 143)
     world.pass_time(40)
     assert [e.node.index for e in world.of(KillNode)] == [2]
     world.end(job, 2, 137)
     assert [e.job for e in world.of(AttemptOver)] == [job.id]
     assert job.nodes[2].exit_code == 137
-    assert job.status is Status.SUCCEEDED
+    assert job.status == Status.SUCCEEDED.value
 
 
 def test_children_that_main_leaves_unstarted_never_start(world: World) -> None:
@@ -88,7 +88,7 @@ def test_children_that_main_leaves_unstarted_never_start(world: World) -> None:
     world.end(job, 0, 1)
     world.pass_time(60)
     assert [e.node.index for e in world.of(StartNode)] == [0]
-    assert job.status is Status.FAILED
+    assert job.status == Status.FAILED.value
 
 
 def test_the_timeout_counts_from_mains_start_and_is_never_retried(world: World) -> None:
@@ -104,7 +104,7 @@ def test_the_timeout_counts_from_mains_start_and_is_never_retried(world: World) 
     world.pass_time(31)
     assert len(world.of(KillNode)) == 4
     world.end_all(job, 137)
-    assert job.status is Status.FAILED
+    assert job.status == Status.FAILED.value
     assert job.status_reason == Reason.TIMEOUT
     assert len(job.attempts) == 1
 
@@ -135,7 +135,7 @@ def test_terminate_stops_what_runs_with_the_given_reason_and_is_never_retried(wo
     job = world.submit(2, retry={"attempts": 3, "evaluateOnExit": []})
     world.start_all(job)
     world.act(lambda engine, now: engine.terminate(job.id, "wrong input", now))
-    assert job.status is Status.RUNNING
+    assert job.status == Status.RUNNING.value
     world.pass_time(2)
     world.end_all(job, 143)
     assert (job.status, job.status_reason, job.terminated) == (Status.FAILED, "wrong input", True)
@@ -144,17 +144,17 @@ def test_terminate_stops_what_runs_with_the_given_reason_and_is_never_retried(wo
 def test_cancel_leaves_what_runs_alone(world: World) -> None:
     job = world.submit(2)
     world.act(lambda engine, now: engine.cancel(job.id, "x", now))
-    assert job.status is Status.STARTING
+    assert job.status == Status.STARTING.value
     world.start_all(job)
     world.act(lambda engine, now: engine.cancel(job.id, "x", now))
     world.pass_time(60)
-    assert job.status is Status.RUNNING
+    assert job.status == Status.RUNNING.value
 
 
 def test_a_node_that_cannot_start_fails_the_attempt_without_an_exit_code(world: World) -> None:
     job = world.submit(2)
     world.end(job, 0, None, reason="CannotPullContainerError: no such image")
-    assert job.status is Status.FAILED
+    assert job.status == Status.FAILED.value
     assert job.attempts[-1].exit_code is None
     assert job.attempts[-1].reason.startswith("CannotPullContainerError")
 
@@ -195,6 +195,6 @@ def test_after_a_restart_what_ran_has_failed_and_what_waited_waits_on(
     later = new_world(max_vcpus=2)
     jobs = [type(j).from_json(j.to_json(), j.spec) for j in world.engine.jobs.values()]
     later.act(lambda engine, now: engine.restore(jobs, now, "the twin was killed"))
-    assert later.engine.jobs[ran.id].status is Status.FAILED
+    assert later.engine.jobs[ran.id].status == Status.FAILED.value
     assert later.engine.jobs[ran.id].status_reason == "the twin was killed"
-    assert later.engine.jobs[waits.id].status is Status.STARTING, "there is room for it now"
+    assert later.engine.jobs[waits.id].status == Status.STARTING.value, "there is room for it now"

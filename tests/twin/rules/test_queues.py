@@ -18,7 +18,7 @@ def test_a_gang_waits_until_all_of_its_nodes_fit(world: World) -> None:
     assert statuses(first, second) == ["STARTING", "RUNNABLE"]
     world.start_all(first)
     world.end_all(first)
-    assert second.status is Status.STARTING
+    assert second.status == Status.STARTING.value
 
 
 def test_the_head_of_a_queue_blocks_what_is_behind_it_though_that_would_fit(world: World) -> None:
@@ -118,15 +118,15 @@ def test_a_state_time_limit_cancels_the_head_of_the_queue_alone(world: World) ->
     world.configure()
     head, behind = world.submit(2), world.submit(2)
     world.pass_time(599)
-    assert head.status is Status.RUNNABLE
+    assert head.status == Status.RUNNABLE.value
     world.pass_time(2)
-    assert head.status is Status.FAILED
+    assert head.status == Status.FAILED.value
     assert head.status_reason == f"Canceled by JobStateTimeLimit action due to reason: {Reason.CAPACITY}"
-    assert behind.status is Status.RUNNABLE
+    assert behind.status == Status.RUNNABLE.value
     world.pass_time(598)
-    assert behind.status is Status.RUNNABLE, "its own time began when it came to the head"
+    assert behind.status == Status.RUNNABLE.value, "its own time began when it came to the head"
     world.pass_time(3)
-    assert behind.status is Status.FAILED
+    assert behind.status == Status.FAILED.value
 
 
 def test_a_state_time_limit_for_another_reason_does_nothing(world: World) -> None:
@@ -134,7 +134,7 @@ def test_a_state_time_limit_for_another_reason_does_nothing(world: World) -> Non
     world.configure()
     job = world.submit(9)
     world.pass_time(10_000)
-    assert job.status is Status.RUNNABLE
+    assert job.status == Status.RUNNABLE.value
 
 
 def test_time_at_the_head_counts_anew_when_the_shortage_was_over_in_between(world: World) -> None:
@@ -152,12 +152,12 @@ def test_time_at_the_head_counts_anew_when_the_shortage_was_over_in_between(worl
     world.environments[0] = short
     world.configure()
     world.pass_time(500)
-    assert job.status is Status.RUNNABLE
+    assert job.status == Status.RUNNABLE.value
     world.pass_time(200)
-    assert job.status is Status.FAILED
+    assert job.status == Status.FAILED.value
 
 
 def test_a_disabled_environment_starts_nothing(world: World) -> None:
     world.environments = [replace(e, enabled=False) for e in world.environments]
     world.configure()
-    assert world.submit(1).status is Status.RUNNABLE
+    assert world.submit(1).status == Status.RUNNABLE.value
