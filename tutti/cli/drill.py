@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tutti.cli.common import JobId, cluster_of, new_app
+from tutti.cli.common import JobId, Json, cluster_of, new_app
+from tutti.cli.screen import as_json
 
 app = new_app("Break a node of a job that runs on the twin, and see what becomes of it.")
 
@@ -15,38 +16,38 @@ Node = Annotated[int, typer.Option("--node", "-n", min=0, help="the node's index
 
 
 @app.command(help="SIGKILL to everything on the node.")
-def kill(context: typer.Context, job: JobId, *, node: Node) -> None:
-    _drill(context, job, node, "kill", "was killed")
+def kill(context: typer.Context, job: JobId, *, node: Node, json: Json = False) -> None:
+    _drill(context, job, node, "kill", "was killed", json=json)
 
 
 @app.command(help="The node's instance goes: off the network, then gone, with no exit code.")
-def lose(context: typer.Context, job: JobId, *, node: Node) -> None:
-    _drill(context, job, node, "lose", "lost its instance")
+def lose(context: typer.Context, job: JobId, *, node: Node, json: Json = False) -> None:
+    _drill(context, job, node, "lose", "lost its instance", json=json)
 
 
 @app.command(help="SIGSTOP to everything on the node: it is there, but does nothing.")
-def stop(context: typer.Context, job: JobId, *, node: Node) -> None:
-    _drill(context, job, node, "stop", "is stopped; let it go on with: tutti drill cont")
+def stop(context: typer.Context, job: JobId, *, node: Node, json: Json = False) -> None:
+    _drill(context, job, node, "stop", "is stopped; let it go on with: tutti drill cont", json=json)
 
 
 @app.command(help="SIGCONT: a stopped node goes on.")
-def cont(context: typer.Context, job: JobId, *, node: Node) -> None:
-    _drill(context, job, node, "cont", "goes on")
+def cont(context: typer.Context, job: JobId, *, node: Node, json: Json = False) -> None:
+    _drill(context, job, node, "cont", "goes on", json=json)
 
 
 @app.command(help="The node's link goes down (isolation netns).")
-def cut(context: typer.Context, job: JobId, *, node: Node) -> None:
-    _drill(context, job, node, "cut", "is cut off; mend it with: tutti drill mend")
+def cut(context: typer.Context, job: JobId, *, node: Node, json: Json = False) -> None:
+    _drill(context, job, node, "cut", "is cut off; mend it with: tutti drill mend", json=json)
 
 
 @app.command(help="The node's link comes up again.")
-def mend(context: typer.Context, job: JobId, *, node: Node) -> None:
-    _drill(context, job, node, "mend", "is back on the network")
+def mend(context: typer.Context, job: JobId, *, node: Node, json: Json = False) -> None:
+    _drill(context, job, node, "mend", "is back on the network", json=json)
 
 
 @app.command(help="SIGTERM to the node alone, as when its instance is going.")
-def term(context: typer.Context, job: JobId, *, node: Node) -> None:
-    _drill(context, job, node, "term", "got SIGTERM")
+def term(context: typer.Context, job: JobId, *, node: Node, json: Json = False) -> None:
+    _drill(context, job, node, "term", "got SIGTERM", json=json)
 
 
 @app.command(help="The next start of the node comes so much later.")
@@ -55,12 +56,15 @@ def delay(
     job: JobId,
     *,
     node: Node,
+    json: Json = False,
     seconds: Annotated[float, typer.Option(min=0, help="added to the node's start")],
 ) -> None:
-    _drill(context, job, node, "delay", f"will start {seconds:g} s late", seconds=seconds)
+    _drill(context, job, node, "delay", f"will start {seconds:g} s late", json=json, seconds=seconds)
 
 
-def _drill(context: typer.Context, job: str, node: int, action: str, done: str, *, seconds: float = 0.0) -> None:
+def _drill(
+    context: typer.Context, job: str, node: int, action: str, done: str, *, json: bool, seconds: float = 0.0
+) -> None:
     from tutti.errors import NotAllowedError  # noqa: PLC0415  --help must not pay for it
     from tutti.home import Home  # noqa: PLC0415
     from tutti.run import Run  # noqa: PLC0415
@@ -71,5 +75,5 @@ def _drill(context: typer.Context, job: str, node: int, action: str, done: str, 
         raise NotAllowedError("drills are for the twin; on AWS the nodes are not ours to break")
     run = Run.find(cluster, job)
     home = Home.from_environment(os.environ)
-    control.call(home, "drill", job=run.id, node=node, action=action, seconds=seconds)
-    print(f"node {node} of {run.id} {done}")
+    answer = control.call(home, "drill", job=run.id, node=node, action=action, seconds=seconds)
+    print(as_json(answer) if json else f"node {node} of {run.id} {done}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -76,12 +77,13 @@ class Admin:
             return NodeKey(job, found.attempt, node)
 
         key = self._runner.call(find)
+        at = time.time()
         if action != DELAY:
             try:
                 self._hands.drill(key, Drill(action))
             except (LookupError, ValueError, NodeHostError) as error:
                 raise ApiError(str(error)) from error
-        return {"job": job, "node": node, "attempt": key.attempt, "action": action}
+        return {"job": job, "node": node, "attempt": key.attempt, "action": action, "at": at}
 
     def _shortage(self, *, queue: str, on: bool) -> dict[str, Any]:
         document = self._registry.queue(queue)

@@ -225,8 +225,9 @@ class Twin:
 
         def answer_logs(call: Call) -> Answer | None:
             operation = call.headers.get("x-amz-target", "").removeprefix(TARGET)
-            if operation == "DescribeLogGroups" and not self._moto.is_ready:
-                self._moto.ready()
+            if operation == "DescribeLogGroups":
+                self._show_log_groups()
+                return None
             if not logs.owns(call.body):
                 return None
             return Answer.of_json(logs.answer(operation, call.body))
@@ -259,6 +260,16 @@ class Twin:
         backend = s3_backends[cluster.ACCOUNT]["aws"]
         if cluster.BUCKET not in backend.buckets:
             backend.create_bucket(cluster.BUCKET, cluster.REGION)
+
+    def _show_log_groups(self) -> None:
+        """Tell moto of our groups, so that it lists them among its own."""
+        self._moto.ready()
+        from moto.logs.models import logs_backends  # noqa: PLC0415  moto is loaded late on purpose
+
+        backend = logs_backends[cluster.ACCOUNT][cluster.REGION]
+        for name in self._logs.groups():
+            if name not in backend.groups:
+                backend.create_log_group(name, {})
 
     def _after_moto(self, call: Call, status: int) -> None:
         if call.signed.service == "s3" and 200 <= status < 300:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
+from xml.sax.saxutils import escape
 
 from tutti.twin.api.errors import ApiError
 from tutti.twin.credentials import CREDENTIALS_PATH, METADATA_PATH, KeyRing, Keys
@@ -82,7 +83,7 @@ class Front:
             part = self._parts.get(call.signed.service)
             answer = part(call) if part else None
         except SignatureError as error:
-            answer = _refused(error.code, str(error))
+            answer = _refused_as(environ, error.code, str(error))
         except ApiError as error:
             body = {"message": error.message, "__type": error.code}
             answer = Answer.of_json(body, error.status, **{"x-amzn-ErrorType": error.code})
@@ -107,7 +108,7 @@ class Front:
         signed = verify(request, self._keys.find, datetime.now(UTC))
         if not signed.keys.may_use(signed.service):
             message = f"a node may not call {signed.service}: its job role is for data, secrets and metrics"
-            return _refused("AccessDeniedException", message)
+            return _refused_as(environ, "AccessDeniedException", message)
         parameters = parse_qs(query, keep_blank_values=True)
         return Call(
             method=request.method, path=unquote(path), query=parameters, headers=headers, body=body, signed=signed
@@ -138,6 +139,17 @@ def _body(environ: dict[str, Any]) -> bytes:
 
 def _refused(code: str, message: str, *, status: int = 403) -> Answer:
     return Answer.of_json({"message": message, "__type": code}, status, **{"x-amzn-ErrorType": code})
+
+
+def _refused_as(environ: Mapping[str, Any], code: str, message: str) -> Answer:
+    """A refusal in the form that the service's clients read: JSON, or XML for the older services."""
+    headers: Mapping[str, str] = environ[RAW_HEADERS]
+    if "x-amz-target" in headers or "json" in headers.get("content-type", "") or environ["RAW_URI"].startswith("/v1/"):
+        return _refused(code, message)
+    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    of_s3 = "/s3/aws4_request" in headers.get("authorization", "") or "authorization" not in headers
+    text = error if of_s3 else f"<ErrorResponse>{error}<RequestId>tutti</RequestId></ErrorResponse>"
+    return Answer(status=403, body=text.encode(), headers={"Content-Type": "text/xml"})
 
 
 def _send(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:

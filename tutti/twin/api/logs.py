@@ -49,21 +49,6 @@ class Logs:
         model.check("logs", operation, request)
         return handler(request)
 
-    def groups(self, prefix: str) -> list[dict[str, Any]]:
-        """Ours, as DescribeLogGroups shows them."""
-        return [
-            {
-                "logGroupName": name,
-                "creationTime": self._store.created(name),
-                "arn": f"{self._arn}{name}:*",
-                "logGroupArn": f"{self._arn}{name}",
-                "metricFilterCount": 0,
-                "storedBytes": sum(s.size for s in self._store.streams(name)),
-            }
-            for name in self._store.groups()
-            if name.startswith(prefix)
-        ]
-
     def CreateLogGroup(self, _request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802  the API's own name
         raise ApiError("The specified log group already exists", code="ResourceAlreadyExistsException")
 
