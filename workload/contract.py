@@ -236,6 +236,7 @@ class Metric(StrEnum):
 
 
 METRIC_DIMENSION: Final = "Job"
+METRIC_MARK: Final = '{"_aws":'  # how such a line starts; it has no tag, being one JSON object
 
 
 def metric_namespace(stack: str) -> str:

@@ -17,6 +17,7 @@ import os
 import socket
 import sys
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -61,13 +62,16 @@ class Progress:
         self._unit = unit
         self._clock = clock
         self._socket = _connect(os.environ if environ is None else environ)
+        if self._socket is not None:
+            weakref.finalize(self, self._socket.close)  # a program's main loop should not need a `with` for this
         self._terminal = sys.stderr if terminal is None else terminal
         self._shows = self._socket is None and rank == 0 and self._terminal.isatty()
         # The whole of what `step` looks at when nothing is due: one comparison of integers. The stride between two
         # looks at the clock follows the speed of the program.
         self._due = -sys.maxsize
         self._stride = 1
-        self._looked = self._sent = (clock(), None)  # type: tuple[float, int | None]
+        self._looked: tuple[float, int | None] = (clock(), None)
+        self._sent = self._looked
 
     def step(self, done: int) -> None:
         """Say that `done` units are done. Call it as often as you like."""

@@ -12,7 +12,7 @@ from tutti.jobs import Details
 from tutti.logs import LogLine
 from tutti.run import Run, StateChange
 from tutti.values import in_words as duration
-from workload.contract import SAYS, Event
+from workload.contract import METRIC_MARK, SAYS, Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,6 +65,8 @@ def print_lines(lines: Iterable[LogLine], out: TextIO, *, events: bool = False) 
 def rendered(line: LogLine, *, events: bool, out: TextIO) -> str | None:
     """A line as it is shown; None: not shown. `events`: as they stand in the log, for machines."""
     said = line.line
+    if said.text.startswith(METRIC_MARK) and not events:
+        return None
     node = line.node if said.node is None else said.node
     place = f"[{node}]" if said.rank is None else f"[{node}:{said.rank}]"
     head = paint(place, OF_NODE[node % len(OF_NODE)], stream=out)

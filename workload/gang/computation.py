@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from workload.contract import Event, ExitCode, Progress
+from workload.contract import Event, ExitCode, Progress, Variable
 from workload.gang.agents import AgentCall, AgentServer
 from workload.gang.launch import Launch, mpiexec_command
 from workload.gang.lines import LineReader
 from workload.gang.log import Log
 from workload.gang.loop import Loop, Timer
 from workload.gang.member import Job
+from workload.gang.metrics import ProgressMetrics
 from workload.gang.outcome import Outcome, Verdict, ended_early
 from workload.gang.places import Host, Layout
 from workload.gang.reception import Reception
@@ -66,6 +67,8 @@ class Computation:
         self._failing = False
         self._ended = False
         self._timers: list[Timer] = []
+        stack = job.environ.get(Variable.STACK, "")
+        self._metrics = ProgressMetrics(stack, job.node.job_id) if stack and job.settings.metrics else None
         self._speaker: int | None = None  # the lowest rank that reports progress speaks for all
 
     def start(self, environment: Mapping[str, str], shim: str) -> None:
@@ -212,6 +215,8 @@ class Computation:
             self._log.event(
                 Event.PROGRESS, step=progress.step, total=progress.total, rate=progress.rate, unit=progress.unit
             )
+            if self._metrics is not None and (line := self._metrics.line(progress, time.time())):
+                self._log.metric(line)
 
     # ------------------------------------------------------------ stop and stall
 

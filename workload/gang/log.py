@@ -36,6 +36,10 @@ class Log:
         told = {"event": event.value, "at": round(time.time(), 3), **fields}
         self._write(f"[{self._index}] ".encode(), f"{EVENT_MARK}{json.dumps(told, separators=(',', ':'))}".encode())
 
+    def metric(self, line: str) -> None:
+        """Write a metric: a line that is JSON from its first character, else CloudWatch does not see it."""
+        self._write(b"", line.encode())
+
     def line(self, rank: int | None, text: bytes) -> None:
         """Write one line of a rank's, or (`rank` None) of an MPI's daemon."""
         tag = f"[{self._index}] " if rank is None else f"[{self._index}:{rank}] "
