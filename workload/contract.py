@@ -226,6 +226,7 @@ class Progress:
     total: int | None = None
     rate: float | None = None  # units a second
     unit: str = "steps"
+    stopped: bool = False  # the program obeys a `stop` and will exit with 213, which counts as 1 without this word
 
 
 class Metric(StrEnum):

@@ -71,7 +71,7 @@ class Progress:
         self._due = -sys.maxsize
         self._stride = 1
         self._looked: tuple[float, int | None] = (clock(), None)
-        self._sent = self._looked
+        self._sent: tuple[float, int | None] = self._looked
 
     def step(self, done: int) -> None:
         """Say that `done` units are done. Call it as often as you like."""
@@ -118,6 +118,15 @@ class Progress:
         speed = f", {self.rate:.4g} {self._unit}/s" if self.rate else ""
         left = f", {_time(self.remaining)} left" if self.remaining is not None else ""
         return f"{self._unit} {done}{of}{speed}{left}"
+
+
+def tell_stopped(rank: int, step: int, environ: Mapping[str, str]) -> None:
+    """Tell the node that this rank obeys a `stop` and will exit with 213, so that the job's code is 213 too."""
+    told = _connect(environ)
+    if told is not None:
+        with told, suppress(OSError):
+            told.settimeout(1.0)  # it must arrive: the socket's short queue may be full of progress
+            told.send(json.dumps(asdict(Datagram(rank=rank, step=step, stopped=True))).encode())
 
 
 def _connect(environ: Mapping[str, str]) -> socket.socket | None:

@@ -34,6 +34,7 @@ from workload.checkpoint.together import node_count, on_all, on_rank_0
 from workload.contract import SAYS, ExitCode
 from workload.interval import Every
 from workload.manifest import ANSWER_KEY, Manifest, folders_in
+from workload.progress import tell_stopped
 from workload.vault import control, inventory, lock
 from workload.vault.store import Store, StoreError, open_store
 
@@ -54,11 +55,12 @@ def _say(text: str) -> None:
 class Checkpoints:
     """The checkpoints of a running program. Make one with `open`, use it in a `with` statement."""
 
-    def __init__(self, saver: Saver, pace: Pace | None) -> None:
+    def __init__(self, saver: Saver, pace: Pace | None, environ: Mapping[str, str]) -> None:
         self._saver = saver
         self._comm = saver.comm
         self._store = saver.store
         self._pace = pace  # rank 0 alone
+        self._environ = environ
         self._bad: set[str] = set()  # committed, but damaged
         self._last: Manifest | None = None  # committed or restored by this run
         self._next_check = 0
@@ -129,9 +131,10 @@ class Checkpoints:
         store, interval = on_all(comm, arguments, CheckpointError)
         held = on_all(comm, take, CheckpointError)
         saver = Saver(comm=comm, store=store, held=held, case=case or {}, keep=keep, say=say, at_stage=at_stage)
-        if held is None:
-            return cls(saver, None)
-        return cls(saver, Pace(store=store, held=held, every=interval, nodes=nodes, node_mtbf=node_mtbf, say=say))
+        pace = None
+        if held is not None:
+            pace = Pace(store=store, held=held, every=interval, nodes=nodes, node_mtbf=node_mtbf, say=say)
+        return cls(saver, pace, surroundings)
 
     def restore(self, blocks: Blocks) -> Start:
         """Fill the data of `blocks` from the newest good checkpoint, whatever number of ranks saved it. Collective.
@@ -249,6 +252,8 @@ class Checkpoints:
         if plan.action is Action.SAVE:
             return
         code = ExitCode.STOPPED if plan.action is Action.STOP else ExitCode.GOING_AWAY
+        if plan.action is Action.STOP:
+            tell_stopped(self._comm.rank, step, self._environ)
         self._tell(f"leaving with {int(code)} ({code.meaning}): {message}")
         # Python's own way out, on every rank: without this, mpi4py answers the exit code with MPI_Abort, which kills
         # whichever ranks are slower before they have left with the code.

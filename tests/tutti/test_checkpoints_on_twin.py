@@ -1,0 +1,72 @@
+"""A job with checkpoints from end to end: submitted, saved, stopped, looked at, resumed on other nodes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tutti import Cluster, Job
+from tutti.errors import InputError
+from tutti.run import Run
+
+Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
+REPOSITORY = Path(__file__).parents[2]
+HEAT = REPOSITORY / "examples" / "heat" / "heat.py"
+FOREVER = "100000000"
+
+
+@pytest.mark.parametrize("kind", ["shared", "s3"])
+def test_a_job_that_is_stopped_ends_with_213_and_its_resumption_goes_on_from_there(
+    tutti: Tutti, cluster: Cluster, kind: str
+) -> None:
+    place = "shared:work/plate" if kind == "shared" else f"s3://{cluster.card.bucket}/{cluster.card.prefix}plate"
+    run = Job(
+        command=["python", "-m", "mpi4py", str(HEAT), place, FOREVER],
+        name=f"plate-{kind}",
+        nodes=2,
+        ranks_per_node=1,
+        checkpoint=place,
+        env={"HEAT_POINTS": "64", "HEAT_EVERY": "1h", "PYTHONPATH": str(REPOSITORY)},
+    ).submit(cluster)
+    run.wait(until="running")
+
+    stopped = tutti("checkpoints", "stop", f"plate-{kind}", "--json")
+
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    answer = json.loads(stopped.stdout)
+    ended = run.wait()
+    assert ended.code == 213, [line.raw for line in run.tail(40)]
+    listed = tutti("checkpoints", "ls", run.id, "--json")
+    assert [(c["step"], c["state"], c["job"], c["ranks"]) for c in json.loads(listed.stdout)["checkpoints"]] == [
+        (answer["step"], "good", run.id, 2)
+    ]
+    assert tutti("checkpoints", "verify", run.id).returncode == 0
+    with pytest.raises(InputError, match="has ended") as refused:
+        _stop(cluster, run)
+    assert run.id in str(refused.value)
+
+    again = run.resume(nodes=1)
+    again.wait(until="running")
+    _until_said(again, f"checkpoint: going on from step {answer['step']}")
+    assert tutti("checkpoints", "stop", again.id).returncode == 0
+    assert again.wait().code == 213
+
+
+def _stop(cluster: Cluster, run: Run) -> None:
+    from tutti.checkpoints import ask, find
+    from workload.vault.control import Verb
+
+    ask(find(lambda: cluster, run.id), Verb.STOP, timeout=1)
+
+
+def _until_said(run: Run, words: str) -> None:
+    deadline = time.monotonic() + 60
+    while not any(words in line.raw for line in run.logs()):
+        assert time.monotonic() < deadline, [line.raw for line in run.tail(40)]
+        assert not run.details().ended, [line.raw for line in run.tail(40)]
+        time.sleep(0.1)
