@@ -192,7 +192,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"" if self.command == "HEAD" else text)
             return
         if 0 <= fault.damage_request_at < len(body):
-            body = bytes(byte ^ 0xFF if at == fault.damage_request_at else byte for at, byte in enumerate(body))
+            damaged = bytearray(body)
+            damaged[fault.damage_request_at] ^= 0xFF
+            body = bytes(damaged)
         upstream = http.client.HTTPConnection("127.0.0.1", self.proxy.upstream, timeout=60)
         try:
             upstream.request(self.command, self.path, body, dict(self.headers.items()))

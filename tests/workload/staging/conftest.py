@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def through(s3: "S3Client", proxy: Any, monkeypatch: pytest.MonkeyPatch) -> "Callable[[], S3Client]":
     """What staging is given as `s3`: the product's own `connect`, its endpoint the proxy."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
-    return partial(connect, read_s=2)
+    return partial(connect, read_s=4)
 
 
 @pytest.fixture

@@ -214,12 +214,13 @@ def test_faults_that_stay_are_said_and_leave_nothing(
     assert proxy.count("GET", "x") == hasty.attempts
 
 
+@pytest.mark.parametrize("cut", [False, True])
 def test_listing_and_asking_are_tried_again_too(
-    s3: "S3Client", through: Any, proxy: Any, fault: Any, into: Path, hasty: staging.Limits
+    s3: "S3Client", through: Any, proxy: Any, fault: Any, into: Path, hasty: staging.Limits, cut: bool
 ) -> None:
     s3.put_object(Bucket="bucket", Key="p/x", Body=b"x")
-    faults = [fault(status=500), fault(cut_after=0), fault(cut_after=100)]
-    proxy.fault = lambda request: faults[request.before] if request.before < 3 else None
+    faults = [fault(cut_after=0), fault(cut_after=100)] if cut else [fault(status=500), fault(cut_request=True)]
+    proxy.fault = lambda request: faults[request.before] if request.before < len(faults) else None
     staging.stage_to_node(["s3://bucket/p"], into=into, shared=None, s3=through, limits=hasty)
     assert content(into) == {"p/x": b"x"}
 
