@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "queues": ("queues", "queues: what waits, runs, is blocked, could still start"),
     "sweep": ("sweep", "many MPI jobs from one file: grids, lists, random points"),
     "data": ("data", "the group's files: list, put, get, sync, remove"),
+    "report": ("report", "runs as one HTML file: phases, speed, cost, scaling"),
     "cost": ("cost", "what runs have cost, by user, job or day"),
     "why": ("why", "why a job does not start or has failed"),
     "doctor": ("doctor", "what is wrong with a cluster; --run proves that it works"),

@@ -1,0 +1,1 @@
+"""`tutti report`: runs as one HTML file that is readable offline."""

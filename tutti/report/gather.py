@@ -1,0 +1,136 @@
+"""What a report says, read from Batch and the log: pure once both are there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tutti.core.bill import efficiency
+from tutti.core.events import PHASES, Happening, parse_event
+from tutti.cost import cost_of
+from tutti.run import Run
+from tutti.telemetry import NodeLoad, load_of
+from workload.contract import Event
+
+if TYPE_CHECKING:
+    from tutti.cluster import Cluster
+    from tutti.core.bill import Bill, Price
+    from tutti.jobs import Details
+    from tutti.logs import LogLine
+    from tutti.prices import Prices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """One phase of one attempt, Unix seconds."""
+
+    name: str
+    attempt: int
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Progress at a moment; `rate` in `unit` a second."""
+
+    at: float
+    step: float
+    total: float | None
+    rate: float | None
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """One run as the report tells it."""
+
+    job: Details
+    spans: tuple[Span, ...]
+    steps: tuple[Step, ...] = ()
+    loads: Mapping[int, Sequence[NodeLoad]] = field(default_factory=dict)
+    losses: tuple[str, ...] = ()
+    bill: Bill | None = None
+    price: Price | None = None
+    efficiency: float | None = None
+
+    @property
+    def compute_s(self) -> float | None:
+        """Seconds of the last attempt's computing; None where it never ended."""
+        found = [s.end - s.start for s in self.spans if s.name == Event.COMPUTED]
+        return found[-1] if found else None
+
+
+def gather(cluster: Cluster, ids: Sequence[str], prices: Prices) -> list[Story]:
+    """The stories of some jobs, each log read once."""
+    queues = {q.name: q for q in cluster.card.queues}
+    stories = []
+    for word in ids:
+        run = Run.find(cluster, word)
+        job = run.details()
+        cost = cost_of(job, queues, prices, time.time())
+        stories.append(story(job, run.logs(), bill=cost.bill, price=cost.price))
+    return stories
+
+
+def story(job: Details, lines: Iterable[LogLine], *, bill: Bill | None = None, price: Price | None = None) -> Story:
+    """A run's story from its log."""
+    happened = [(line.attempt, found) for line in lines if (found := parse_event(line.line))]
+    spans = _spans(job, happened)
+    steps = tuple(_step(h) for _, h in happened if h.event is Event.PROGRESS)
+    loads: dict[int, list[NodeLoad]] = {}
+    for _, one in happened:
+        if one.event is Event.LOAD:
+            loads.setdefault(one.node or 0, []).append(load_of(one))
+    losses = tuple(_loss(a, h) for a, h in happened if h.event is Event.LOST)
+    useful = {s.name: s.end - s.start for s in spans}
+    nodes = job.nodes or 1
+    share = (
+        efficiency(useful, nodes=nodes, useful=Event.COMPUTED, paid_node_seconds=nodes * bill.seconds) if bill else None
+    )
+    return Story(
+        job=job,
+        spans=spans,
+        steps=steps,
+        loads=dict(sorted(loads.items())),
+        losses=losses,
+        bill=bill,
+        price=price,
+        efficiency=share,
+    )
+
+
+def _spans(job: Details, happened: Sequence[tuple[int, Happening]]) -> tuple[Span, ...]:
+    """Phases in order of time. Before the first is what Batch alone knows: the wait, then instance and image."""
+    found = []
+    for number, attempt in enumerate(job.attempts, start=1):
+        began = attempt.started or job.created
+        before = job.created if number == 1 else (job.attempts[number - 2].stopped or began)
+        found.append(Span(name="queued", attempt=number, start=before, end=began))
+        phases = [h for a, h in happened if a == number and h.event in PHASES and "seconds" in h.fields]
+        if phases:
+            first = phases[0].at - float(phases[0].fields["seconds"])
+            if first > began:
+                found.append(Span(name="starting", attempt=number, start=began, end=first))
+        found += [
+            Span(name=h.event.value, attempt=number, start=h.at - float(h.fields["seconds"]), end=h.at) for h in phases
+        ]
+    return tuple(found)
+
+
+def _step(happening: Happening) -> Step:
+    f: Mapping[str, Any] = happening.fields
+    return Step(
+        at=happening.at,
+        step=float(f.get("step", 0)),
+        total=float(f["total"]) if f.get("total") else None,
+        rate=float(f["rate"]) if f.get("rate") else None,
+        unit=str(f.get("unit", "steps")),
+    )
+
+
+def _loss(attempt: int, happening: Happening) -> str:
+    f = happening.fields
+    return f"attempt {attempt}: node {f.get('node')} ({f.get('address')}): {f.get('reason')}"

@@ -1,0 +1,119 @@
+"""The report as one HTML page: no script, nothing from elsewhere, everything escaped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from html import escape
+from typing import Final
+
+from tutti.core.scaling import fit
+from tutti.report import figures
+from tutti.report.gather import Story
+from tutti.values import in_words
+
+STYLE: Final = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1d2733; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; border-top: 1px solid #d8dde4; padding-top: 1rem; }
+h3 { font-size: 1rem; margin-bottom: .2rem; }
+table { border-collapse: collapse; margin: .5rem 0; }
+td, th { text-align: left; padding: .15rem 1rem .15rem 0; vertical-align: top; }
+th { font-weight: 600; color: #55606e; } code { font-size: .9em; } svg { max-width: 100%; height: auto; }
+.SUCCEEDED { color: #2f6b3f; } .FAILED { color: #a3352b; }
+footer { color: #55606e; margin-top: 3rem; font-size: .85em; }
+"""
+
+
+def page(stories: Sequence[Story], *, stack: str, now: float) -> str:
+    """One page for one run or several."""
+    title = stories[0].job.name if len(stories) == 1 else f"{len(stories)} runs"
+    parts = [_scaling(stories), *(_run(s) for s in stories)] if len(stories) > 1 else [_run(stories[0])]
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(now))
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
+        f"<h1>{escape(title)}</h1>{''.join(parts)}"
+        f"<footer>Made by tutti report on {made}, cluster {escape(stack)}.</footer></body></html>\n"
+    )
+
+
+def _run(story: Story) -> str:
+    job = story.job
+    return (
+        f"<h2>{escape(job.name)} <code>{escape(job.id)}</code> "
+        f'<span class="{escape(job.state)}">{escape(job.state)}</span></h2>'
+        + _table([(k, v) for k, v in _facts(story) if v])
+        + (f"<h3>Phases</h3>{figures.timeline(story)}{_phases(story)}" if story.spans else "")
+        + (f"<h3>Progress</h3>{figures.progress(story)}" if story.steps else "")
+        + (f"<h3>What the ranks take of each node</h3>{figures.loads(story)}" if story.loads else "")
+        + (
+            f"<h3>Lost nodes</h3><ul>{''.join(f'<li>{escape(x)}</li>' for x in story.losses)}</ul>"
+            if story.losses
+            else ""
+        )
+    )
+
+
+def _facts(story: Story) -> list[tuple[str, str]]:
+    job = story.job
+    ran = in_words(job.stopped - job.started) if job.started and job.stopped else ""
+    cost = ""
+    if story.bill is not None:
+        usd = "price unknown" if story.bill.usd is None else f"${story.bill.usd:,.4f}"
+        source = f" ({story.price.source}, {story.price.as_of})" if story.price else ""
+        cost = f"{usd}{source}: {story.bill.node_hours:.3f} node hours; boot and idle time of instances come on top"
+    speed = next((f"{s.rate:.3g} {s.unit}/s" for s in reversed(story.steps) if s.rate), "")
+    return [
+        ("outcome", f"{job.meaning}{f' (code {job.code})' if job.code else ''}"),
+        ("nodes", str(job.nodes or 1)),
+        ("queue", job.queue),
+        ("attempts", str(max(1, len(job.attempts)))),
+        ("ran", ran),
+        ("speed", speed),
+        ("cost", cost),
+        (
+            "efficiency",
+            f"{story.efficiency:.0%} of the paid node-seconds were computing" if story.efficiency is not None else "",
+        ),
+        ("command", " ".join(job.command)),
+        ("image", job.image),
+    ]
+
+
+def _phases(story: Story) -> str:
+    rows = [
+        (f"{s.name}{f' (attempt {s.attempt})' if s.attempt > 1 else ''}", f"{s.end - s.start:.2f} s")
+        for s in story.spans
+    ]
+    return _table(rows)
+
+
+def _scaling(stories: Sequence[Story]) -> str:
+    """The runs side by side, and how they scale where they have different sizes."""
+    rows = [
+        (s.job.name, s.job.state, str(s.job.nodes or 1), "-" if s.compute_s is None else f"{s.compute_s:.2f} s")
+        for s in stories
+    ]
+    text = _table(rows, head=("run", "state", "nodes", "computing"))
+    points = [(s.job.nodes or 1, s.compute_s) for s in stories if s.compute_s and s.job.state == "SUCCEEDED"]
+    model = fit(points)
+    if model is None:
+        return text
+    limit = (
+        "no limit in what was measured" if model.most is None else f"{model.most:.1f}x at most, on any number of nodes"
+    )
+    share = model.serial_s / model.seconds(1) if model.seconds(1) else 0.0
+    words = (
+        f"T(n) = {model.serial_s:.3g} s + {model.parallel_s:.3g} s / n: {share:.1%} of the work is not shared; {limit}."
+    )
+    return f"{text}<h3>Scaling</h3>{figures.scaling(points, model)}<p>{escape(words)}</p>"
+
+
+def _table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    first = "th" if not head else "td"
+    body = "".join(
+        f"<tr><{first}>{escape(row[0])}</{first}>{''.join(f'<td>{escape(cell)}</td>' for cell in row[1:])}</tr>"
+        for row in rows
+    )
+    return f"<table>{f'<tr>{top}</tr>' if top else ''}{body}</table>"
