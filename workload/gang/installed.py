@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -88,11 +88,13 @@ def find_mpi(setting: str, environ: Mapping[str, str], argv: Sequence[str]) -> I
     """
     if setting == NONE:
         return None
-    return choose(setting, tuple(installations(environ)), linked_mpis(argv, environ))
+    return choose(setting, installations(environ), linked_mpis(argv, environ))
 
 
-def choose(setting: str, there: Sequence[Installation], linked: Sequence[Mpi]) -> Installation:
-    """The installation to launch with; `there` and `linked` are in order of preference.
+def choose(setting: str, there: Iterable[Installation], linked: Sequence[Mpi]) -> Installation:
+    """The first of `there` that will do: as `setting` names, or as the program is `linked`; either is in order.
+
+    Looks no further than it must: every node of a gang waits for this.
 
     Raises
     ------
@@ -100,26 +102,26 @@ def choose(setting: str, there: Sequence[Installation], linked: Sequence[Mpi]) -
         None of `there` will do.
 
     """
-    names = ", ".join(str(i) for i in there) or "no MPI"
+    wanted = [setting] if setting != AUTO else linked
+    seen = []
+    for installation in there:
+        if not wanted or installation.mpi == wanted[0]:
+            return installation
+        seen.append(installation)
+    for installation in seen:
+        if installation.mpi in wanted:
+            return installation
+    names = ", ".join(str(i) for i in seen) or "no MPI"
     if setting != AUTO:
-        for installation in there:
-            if installation.mpi == setting:
-                return installation
         raise LaunchError(
             f"mpi: got {setting}; this image has {names}. Choose one that it has (--mpi auto does), "
             f"or an image with {setting}"
         )
-    if not there:
+    if not seen:
         raise LaunchError(
             "this image has no MPI: no mpiexec is on its PATH. Use an image with one, or --mpi none "
             "to run the program once on each node"
         )
-    if not linked:
-        return there[0]
-    for mpi in linked:
-        for installation in there:
-            if installation.mpi == mpi:
-                return installation
     raise LaunchError(
         f"the program is linked with {' or '.join(linked)}, and this image has {names}. "
         "Build it with an MPI of the image, or name one (--mpi) to try"
