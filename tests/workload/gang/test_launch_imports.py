@@ -1,0 +1,14 @@
+"""What a node imports before its ranks run: each import is paid on every node, in every job."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = {"boto3", "botocore", "numpy", "mpi4py", "asyncio", "ssl", "concurrent", "multiprocessing", "urllib.request"}
+
+
+def test_the_gangs_path_imports_nothing_heavy() -> None:
+    script = "import sys, workload.entrypoint, workload.gang.run; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert HEAVY.isdisjoint(told.stdout.split())
