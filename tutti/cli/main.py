@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "why": ("why", "why a job does not start or has failed"),
     "doctor": ("doctor", "what is wrong with a cluster; --run proves that it works"),
     "port": ("port", "turn a Slurm, PBS or awsbsub script into a job file"),
+    "schema": ("schema", "JSON schemas of files and answers, for editors and programs"),
     "cluster": ("cluster", "the clusters that are known here"),
     "twin": ("twin", "a local AWS Batch at your desk"),
     "drill": ("drill", "break a running job on purpose, and time its recovery"),
