@@ -1,7 +1,9 @@
 """What the tests of the flow share."""
 
 import os
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,3 +32,10 @@ def make_flow(compiled: startup.Target) -> MakeFlow:
         return Flow(case, MPI.COMM_SELF, dtype=np.dtype(dtype), kernel=kernel)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def rough_cases() -> list[Case]:
+    """Small cases with everything in them."""
+    found: list[Case] = runpy.run_path(str(Path(__file__).with_name("rough_cases.py")))["rough_cases"]()
+    return found
