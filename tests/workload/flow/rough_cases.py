@@ -52,7 +52,9 @@ def main(path: str) -> None:
     from workload.kernels.flow import output, solver
     from workload.kernels.flow.cpu import Cpu
 
-    comm, sums, cuts = MPI.COMM_WORLD, {}, set()
+    comm = MPI.COMM_WORLD
+    sums: dict[str, str] = {}
+    cuts: set[tuple[int, ...]] = set()
     for cost in ((8.0, 1.0, 1.0), (0.01, 1.0, 1.0), (1.0, 0.01, 1.0)):
         solver.FACE_COST = cost
         for tile in (3, 16):

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -66,8 +66,25 @@ class Buffers(halo.Buffers):
             device.set(pinned)
 
 
+class Machine(Protocol):
+    """What the kernel needs of a device: arrays, launches, memory for MPI. Tests have one without a GPU."""
+
+    @property
+    def arrays(self) -> Any:
+        """CuPy, or what does as it does."""
+
+    def compile(self, real: str, *, forced: bool) -> Launch:
+        """A function that launches the kernel of a name on so many threads (x, y, z)."""
+
+    def buffers(self) -> halo.Buffers:
+        """Memory for MPI."""
+
+    def get(self, array: Any) -> npt.NDArray[Any]:
+        """An array of the device as one of numpy."""
+
+
 class Device:
-    """What a kernel needs of a machine with a GPU: arrays, launches, memory for MPI. Tests have one without a GPU."""
+    """An NVIDIA GPU of this machine: that of a local rank."""
 
     def __init__(self, local_rank: int, environ: Mapping[str, str]) -> None:
         cupy = self.arrays = importlib.import_module("cupy")
@@ -103,7 +120,7 @@ class Gpu:
     def __init__(
         self,
         *,
-        device: Device,
+        device: Machine,
         layout: Layout,
         around: Surroundings,
         columns: Sequence[int],
