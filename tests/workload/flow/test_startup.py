@@ -1,5 +1,6 @@
 """Where compiled code is kept, and for which processor it is made."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_where_nothing_can_be_written_a_temporary_folder_serves(tmp_path: Path) 
     assert target.cache.is_dir()
     assert tmp_path not in target.cache.parents
     target.cache.rmdir()
+
+
+def test_compiled_code_that_cannot_be_written_to_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = startup.prepare({startup.CACHE_VARIABLE: str(tmp_path)}).cache
+    (kept / "code.nbc").write_bytes(b"code")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    copy = startup.prepare({startup.CACHE_VARIABLE: str(tmp_path)}).cache
+    assert copy != kept
+    assert (copy / "code.nbc").read_bytes() == b"code"
+    shutil.rmtree(copy)
 
 
 def test_no_such_target_is_refused() -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from mpi4py import MPI
 
+from workload import settings
 from workload.contract import SAYS, resolve_shared
 from workload.grid import GridError
 from workload.kernels._arguments import parse_on_all
@@ -43,7 +44,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", default="out", help="folder, or shared:PATH; default out")
     parser.add_argument("--animate", type=int, default=0, metavar="FRAMES", help="also an animation of the speed")
     parser.add_argument(
-        "--checkpoint", metavar="TARGET", help="folder, shared:PATH or s3://BUCKET/PREFIX; goes on from it"
+        "--checkpoint",
+        metavar="TARGET",
+        default=os.environ.get(settings.variable("checkpoint")) or None,
+        help="folder, shared:PATH or s3://BUCKET/PREFIX; goes on from it; default the job's own",
     )
     parser.add_argument("--every", default="auto", metavar="N|TIME|auto", help="between checkpoints; default auto")
     parser.add_argument("--compile", metavar="TARGET", help=f"only compile for: {', '.join(startup.FEATURES)}")

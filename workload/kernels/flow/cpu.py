@@ -187,7 +187,9 @@ class Cpu:
         """Compile what `execute` and `first_bad` need, or load it; whether it was there already."""
         arguments = (self.storage, self.program([]), *self._arguments)
         _advance.compile(tuple(map(typeof, arguments)))
-        self.first_bad(1.0)
+        layout = self.layout
+        watch = (self.storage, layout.plane_offsets, layout.row_offsets, layout.stride, self._spans, 1.0)
+        _worst.compile(tuple(map(typeof, watch)))
         return bool(_advance.stats.cache_hits)
 
     def program(self, sweeps: Sequence[Sweep]) -> npt.NDArray[np.int64]:

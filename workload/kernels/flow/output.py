@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from workload.kernels.flow.case import Case
 from workload.kernels.flow.solver import Flow
 
 SLAB_BYTES: Final = 64 << 20  # of one field: a chunk
@@ -143,8 +144,25 @@ def vorticity(section: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return found
 
 
-def draw(values: npt.NDArray[Any], path: Path, *, title: str, label: str, symmetric: bool = False) -> None:
-    """A section (ny, nx) as a PNG picture with its scale."""
+def middle_solid(case: Case) -> npt.NDArray[np.bool_]:
+    """The obstacle's cells in that plane, (ny, nx)."""
+    nx, ny, nz = case.grid
+    if case.obstacle is None:
+        return np.zeros((ny, nx), dtype=np.bool_)
+    solid: npt.NDArray[np.bool_] = case.obstacle.around([np.array([nz // 2]), np.arange(ny), np.arange(nx)])[0]
+    return solid
+
+
+def draw(
+    values: npt.NDArray[Any],
+    path: Path,
+    *,
+    solid: npt.NDArray[np.bool_],
+    title: str,
+    label: str,
+    symmetric: bool = False,
+) -> None:
+    """A section (ny, nx) as a PNG picture with its scale; what is solid is grey."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - half a second, at the end alone
 
     height, width = values.shape
@@ -153,7 +171,14 @@ def draw(values: npt.NDArray[Any], path: Path, *, title: str, label: str, symmet
     # Vorticity is greatest in the cells at the walls, by far: its colours leave out the last percent.
     most = float(np.quantile(np.abs(values), 0.99)) or 1.0
     scale: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -most, "vmax": most} if symmetric else {"cmap": "viridis"}
-    image = axes.imshow(values, origin="lower", extent=(0, width, 0, height), interpolation="nearest", **scale)
+    axes.set_facecolor("0.5")
+    image = axes.imshow(
+        np.ma.masked_array(values, solid),
+        origin="lower",
+        extent=(0, width, 0, height),
+        interpolation="nearest",
+        **scale,
+    )
     axes.set(title=title, xlabel="x (cells)", ylabel="y (cells)")
     figure.colorbar(image, ax=axes, label=label, shrink=0.8)
     figure.savefig(path)

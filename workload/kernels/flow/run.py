@@ -242,15 +242,16 @@ class _Run:
         if section is None:
             return
         title = f"{case.name}, Re {case.reynolds:g}, step {self.options.steps}"
-        output.draw(output.speed(section), folder / "speed.png", title=title, label="speed (cells a step)")
+        look: dict[str, Any] = {"solid": output.middle_solid(case), "title": title}
+        output.draw(output.speed(section), folder / "speed.png", label="speed (cells a step)", **look)
         output.draw(
-            output.vorticity(section), folder / "vorticity.png", title=title, label="vorticity (1/step)", symmetric=True
+            output.vorticity(section), folder / "vorticity.png", label="vorticity (1/step)", symmetric=True, **look
         )
         if self.frames:
             output.animate(self.frames, folder / "speed.gif")
         (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
         print(
-            f"{SAYS}{title}: {summary['mlups']:.1f} MLUPS on {comm.size} ranks; "
+            f"{SAYS}{title}: {summary['mlups']:.1f} MLUPS on {comm.size} rank{'s' * (comm.size > 1)}; "
             f"halo {halo:.2f} s of {slowest:.2f} s; {folder}/",
             flush=True,
         )

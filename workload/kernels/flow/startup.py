@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
@@ -91,7 +92,11 @@ def prepare(environ: MutableMapping[str, str], target: str | None = None) -> Tar
         writable = os.access(cache, os.W_OK)
     except OSError:
         writable = False
-    if not writable and not any(cache.rglob("*.nbc")):
-        cache = Path(tempfile.mkdtemp(prefix="tutti-kernels-"))
+    if not writable:
+        # numba refuses a folder that it cannot write to, as one of an image may be: it gets a copy.
+        copy = Path(tempfile.mkdtemp(prefix="tutti-kernels-"))
+        if cache.is_dir():
+            shutil.copytree(cache, copy, dirs_exist_ok=True)
+        cache = copy
     environ["NUMBA_CACHE_DIR"] = str(cache)
     return Target(name=name, cache=cache)
