@@ -72,6 +72,8 @@ class Copy:
     def _span(self, offset: int, length: int) -> None:
         try:
             sent = self._pass(offset, length)
+            if self.durable:
+                os.fsync(self._to)  # part by part: see `Download`
             if sent != self._checksum(offset, length):
                 raise Damaged(f"{self.source}: the copy at {self.target} is not the same")
         except OSError as error:

@@ -110,6 +110,9 @@ class Download:
         self._digests[number] = persist(
             lambda: self._fetch(offset, length), f"{self.name}, bytes from {offset}", self.limits, self._meter
         )
+        if self.durable:
+            # Part by part: at the end a network file system could need longer for all of it than a stall may last.
+            os.fsync(self._descriptor)
 
     def _fetch(self, offset: int, length: int) -> bytes:
         got = [0]

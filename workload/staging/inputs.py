@@ -294,6 +294,6 @@ def _make_view(view: Path, links: dict[str, Path], folders: Sequence[str]) -> No
         link = new / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(target)
-    if view.is_symlink() or view.exists():  # of an attempt before
+    if view.exists():  # of an attempt before
         shutil.rmtree(view)
     new.rename(view)

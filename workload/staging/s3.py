@@ -96,6 +96,8 @@ def status_of(error: Exception) -> int:
 
 def reason(error: Exception, what: str) -> str:
     """What to tell a user of a request that failed for good."""
+    if "InvalidObjectState" in str(error):  # S3's code, in every ClientError's text
+        return f"{what}: the object is archived (Glacier); restore it first: aws s3api restore-object"
     match status_of(error):
         case HTTPStatus.FORBIDDEN:
             return f"{what}: access denied; the job role may not do this, or the bucket's policy forbids it"
