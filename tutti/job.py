@@ -179,6 +179,11 @@ class Job(BaseModel):
             found.append(("after", f"got {len(self.after)} jobs; allowed: {Limits.DEPENDENCIES} (AWS Batch's limit)"))
         if len(self.label) > Limits.TAGS - RESERVED_TAGS:
             found.append(("label", f"got {len(self.label)}; allowed: {Limits.TAGS - RESERVED_TAGS}"))
+        found += [
+            (f"label.{n}", f"names that start with {n.partition(':')[0]}: are not a user's; choose another name")
+            for n in self.label
+            if n.startswith(("aws:", "tutti:"))
+        ]
         found += self._wrong_places() + self._wrong_variables()
         return found
 

@@ -60,6 +60,7 @@ def test_submit_and_wait_shows_phases_output_and_ends_with_the_job_s_code(tutti:
     assert "[1:1] rank 1 node 1 hi" in told.stdout
     assert "assembled: 2 nodes" in told.stdout
     assert "code 7: the program failed" in told.stderr
+    assert "node hours" in told.stderr.splitlines()[-1]
     assert "\x1b" not in told.stdout + told.stderr
 
 

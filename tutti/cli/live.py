@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from tutti.cli.screen import OF_NODE, OF_STATE, paint, say
@@ -12,7 +15,7 @@ from tutti.jobs import Details
 from tutti.logs import LogLine
 from tutti.run import Run, StateChange
 from tutti.values import in_words as duration
-from workload.contract import METRIC_MARK, SAYS, Event
+from workload.contract import EVENT_MARK, METRIC_MARK, SAYS, Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +29,7 @@ QUIET = frozenset(
 def show(run: Run, *, as_json: bool = False) -> int:
     """Follow a job; answer its exit code. With `as_json` only the end is printed, as JSON."""
     last: Details | None = None
+    events: list[LogLine] = []
     # JSON is stdout's alone: what happens meanwhile goes to stderr then
     out = sys.stderr if as_json else sys.stdout
     for item in run.follow(on_expired=lambda words: say(f"tutti: {words}. Waiting for new ones ...", "yellow")):
@@ -34,11 +38,33 @@ def show(run: Run, *, as_json: bool = False) -> int:
             say(state_line(item))
         else:
             print_lines([item], out)
+            if item.line.text.startswith(EVENT_MARK):
+                events.append(item)
     if last is None:
         raise AssertionError("following a job always ends with its state")
+    if told := closing(run, last, events):
+        say(told)
     if as_json:
         print(to_json(last.to_json()))
     return last.code or 0
+
+
+def closing(run: Run, job: Details, events: Sequence[LogLine]) -> str:
+    """Where the time of the last attempt went, and what the run cost; empty where it never started."""
+    from tutti.cost import cost_of  # noqa: PLC0415  only at the end
+    from tutti.prices import Prices  # noqa: PLC0415  the same
+    from tutti.report.gather import story  # noqa: PLC0415  the same
+
+    if job.started is None:
+        return ""
+    queues = {q.name: q for q in run.cluster.card.queues}
+    cost = cost_of(job, queues, Prices(run.cluster, os.environ), time.time())
+    told = story(job, events, bill=cost.bill, price=cost.price)
+    phases = ", ".join(f"{s.name} {s.end - s.start:.1f} s" for s in told.spans if s.attempt == len(job.attempts))
+    usd = cost.bill.usd
+    paid = f"price of {cost.instance_type or job.queue} unknown" if usd is None else f"${usd:.4f}"
+    share = "" if told.efficiency is None else f", {told.efficiency:.0%} of it computing"
+    return f"{phases}\n{cost.bill.node_hours:.3f} node hours, {paid}{share}"
 
 
 def state_line(change: StateChange) -> str:

@@ -18,6 +18,7 @@ from tutti.errors import Exit, TuttiError
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "submit": ("submit", "run a program on the cluster"),
     "status": ("status", "jobs, or one job with its nodes"),
+    "ps": ("status", "the same as status"),
     "logs": ("logs", "what a job wrote, all nodes in time order"),
     "wait": ("wait", "wait until a job runs or has ended"),
     "cancel": ("cancel", "end jobs"),

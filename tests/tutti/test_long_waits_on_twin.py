@@ -1,0 +1,85 @@
+"""Waiting survives what a long wait meets: credentials that expire. And any AWS client sees the same jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+
+from tutti import Cluster, Job
+from tutti.logs import LogLine
+from tutti.run import StateChange
+
+Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class Body:
+    """An answer's body as urllib3 would give it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def stream(self, **_: object) -> Any:
+        yield self._data
+
+
+def test_credentials_that_expire_in_mid_wait_are_asked_for_and_nothing_is_lost(cluster: Cluster) -> None:
+    run = Job(command=["sh", "-c", "for i in 1 2 3 4 5; do echo line $i; sleep 0.3; done"], nodes=1).submit(cluster)
+    run.wait(until="running")
+    complaints: list[str] = []
+
+    def expire(request: Any, **_: object) -> Any:
+        body = json.dumps({"__type": "ExpiredTokenException", "message": "The security token is expired"}).encode()
+        return AWSResponse(request.url, 400, HTTPHeaders(), Body(body))
+
+    # this client's credentials are bad from now on; the next client's are good, as after a new login
+    cluster.batch.meta.events.register("before-send.batch.DescribeJobs", expire)
+    happened = list(run.follow(on_expired=complaints.append))
+    assert len(complaints) == 1
+    assert "Log in again" in complaints[0]
+    last = happened[-1]
+    assert isinstance(last, StateChange)
+    assert last.job.state == "SUCCEEDED"
+    said = [str(x) for x in happened if isinstance(x, LogLine) and x.line.rank == 0]
+    assert said == [f"[0:0] line {i}" for i in range(1, 6)]
+
+
+def test_another_aws_client_sees_the_same_jobs(tutti: Tutti, cluster: Cluster) -> None:
+    job_id = tutti("submit", "--nodes", "1", "--name", "seen", "--", "true").stdout.strip()
+    tutti("wait", job_id)
+    exports = dict(
+        line.removeprefix("export ").split("=", 1) for line in tutti("twin", "env").stdout.splitlines() if "=" in line
+    )
+    code = (
+        "import boto3, json\n"
+        "b = boto3.client('batch')\n"
+        "found = b.list_jobs(jobQueue='twin-mpi-high', jobStatus='SUCCEEDED')['jobSummaryList']\n"
+        "print(json.dumps([j['jobId'] for j in found]))"
+    )
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TUTTI_"))}
+    plain = {**kept, **{k: v.strip("'\"") for k, v in exports.items()}}
+    theirs = json.loads(
+        subprocess.run([sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True).stdout
+    )
+    ours = [
+        j["id"]
+        for j in json.loads(tutti("status", "--json").stdout)
+        if j["state"] == "SUCCEEDED" and j["queue"] == "twin-mpi-high"
+    ]
+    assert job_id in theirs
+    assert set(theirs) == set(ours)
+
+
+def test_completion_knows_commands_and_flags() -> None:
+    environ = {**os.environ, "_TUTTI_COMPLETE": "complete_bash", "COMP_WORDS": "tutti sta", "COMP_CWORD": "1"}
+    told = subprocess.run([sys.executable, "-m", "tutti.cli"], env=environ, capture_output=True, text=True, check=False)
+    assert "status" in told.stdout.split()
+    environ |= {"COMP_WORDS": "tutti submit --ranks", "COMP_CWORD": "2"}
+    told = subprocess.run([sys.executable, "-m", "tutti.cli"], env=environ, capture_output=True, text=True, check=False)
+    assert told.stdout.split() == ["--ranks-per-node"]
