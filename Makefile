@@ -10,7 +10,7 @@ OPENMPI_READY := $(OPENMPI)/.ready
 INTEL_READY := .mpi/intel/.ready
 OPENMPI4_READY := .mpi/openmpi4/.ready
 
-.PHONY: help setup lock demo test test-mpi test-docker lint image docs clean
+.PHONY: help setup lock demo test test-mpi test-docker lint image docs up preview down clean
 
 help: ## this list
 	@grep -hE '^[a-z%X-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -74,6 +74,11 @@ bench-%: $(READY) $(OPENMPI_READY) ## bench-X runs bench/X.py: gang, cli, matmul
 
 image: ## the image of a node, for this machine's Docker engine: tutti:runtime and tutti:dev
 	@workload/images/build.sh runtime dev
+
+STACK ?= dev
+
+up preview down: $(READY) ## a stack (STACK=dev): up makes or changes it, preview shows what up would do, down removes it
+	@$(BIN)/python -m infra.operate $@ $(STACK)
 
 clean: ## remove what the targets made
 	@rm -rf $(VENV) .mpi build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache site

@@ -30,7 +30,7 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
     ("__main__", {"pulumi", "infra", "workload.contract", "workload.documents", "workload.settings"}),
     (
         "infra.operate",  # a command of the operator's: looks for credentials before it calls the CLI
-        {"pulumi", "botocore"},
+        {"pulumi", "botocore", "yaml"},
     ),
     ("infra.context", {"docker"}),  # what .dockerignore means
     (
