@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -198,8 +197,7 @@ def bare(cluster: Cluster, program: str) -> float:
     pids = {address(i): pid_of(cluster.folder / run / f"node-{i}") for i in range(NODES)}
     cases = "".join(f"{a}) pid={p};; " for a, p in pids.items())
     enter.write_text(
-        f'#!/bin/sh\n[ "$1" = -x ] && shift\ncase $1 in {cases}esac\nshift\n'
-        'exec nsenter -t $pid -n -u -i sh -c "$*"\n',
+        f'#!/bin/sh\n[ "$1" = -x ] && shift\ncase $1 in {cases}esac\nshift\nexec nsenter -t $pid -n -u -i sh -c "$*"\n',
         encoding="utf-8",
     )
     enter.chmod(0o755)
@@ -209,7 +207,20 @@ def bare(cluster: Cluster, program: str) -> float:
     environ["MPIR_CVAR_POLLS_BEFORE_YIELD"] = "1"  # as the gang tells its ranks
     begun = time.monotonic()
     subprocess.run(
-        ["nsenter", "-t", pids[address(0)], "-n", "-u", "-i", BIN / "mpiexec.hydra", *options, *hosts, program, "--laps", "1"],
+        [
+            "nsenter",
+            "-t",
+            pids[address(0)],
+            "-n",
+            "-u",
+            "-i",
+            BIN / "mpiexec.hydra",
+            *options,
+            *hosts,
+            program,
+            "--laps",
+            "1",
+        ],
         check=True,
         env=environ,
         stdout=subprocess.DEVNULL,
@@ -274,7 +285,9 @@ def ssh_keys(folder: Path) -> Iterator[Path | None]:
 
 def members() -> tuple[float, float]:
     """Seconds for 1,000 members to join, and the MiB of the process that holds them all."""
-    told = subprocess.run([sys.executable, ROOT / "bench/members.py", str(MEMBERS)], check=True, capture_output=True, text=True)
+    told = subprocess.run(
+        [sys.executable, ROOT / "bench/members.py", str(MEMBERS)], check=True, capture_output=True, text=True
+    )
     answer = json.loads(told.stdout.splitlines()[-1])
     return answer["seconds"], answer["mib"]
 

@@ -318,8 +318,9 @@ class Ranks:
                 os.kill(record.pid, signal.SIGKILL)
 
     def _progressed(self) -> None:
+        # Whatever a rank sends, it must not harm its member.
         with contextlib.suppress(BlockingIOError, ValueError, TypeError, KeyError):
-            datagram = json.loads(self._socket.recv(READ_BYTES))
+            datagram = dict(json.loads(self._socket.recv(READ_BYTES)))
             known = {k: datagram[k] for k in ("total", "rate", "unit") if datagram.get(k) is not None}
             progress = Progress(rank=int(datagram["rank"]), step=int(datagram.get("step", 0)), **known)
             self._on_progress(progress, datagram)

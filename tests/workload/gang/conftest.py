@@ -248,6 +248,12 @@ def make_node(folder: Path, index: int, count: int, **changes: Any) -> Node:
     return replace(node, **changes)
 
 
+@pytest.fixture
+def node_of(tmp_path: Path) -> Callable[..., Node]:
+    """Make a `Node`; keywords change what it is."""
+    return lambda **changes: make_node(tmp_path, 0, 2, **changes)
+
+
 @pytest.fixture(scope="session")
 def installation_of() -> Callable[[str], Installation]:
     """The installation with a launcher's name; skips (in CI: fails) where this run has none."""
