@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shlex
 import signal
@@ -32,7 +33,7 @@ HERE = Path(__file__).resolve().parent
 INPUT = HERE / "digits.npy"
 NODES = 4
 VICTIM = 2
-REPEATS = 150  # so that there is a mid-run to kill a node in
+REPEATS = 100  # so that there is a mid-run to kill a node in
 PROGRAM = (
     f"python -m mpi4py -m workload run matmul --input input/{INPUT.name} --output output/gram.npy --repeat {REPEATS}"
 )
@@ -87,6 +88,16 @@ def tutti(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "tutti", *words], check=True)
 
 
+def drill(run: Run) -> float:
+    """Kill the victim; when that was (Unix seconds)."""
+    words = ["drill", "kill", run.id, "--node", str(VICTIM)]
+    print(f"\n$ tutti {shlex.join(words)}", flush=True)
+    command = [sys.executable, "-m", "tutti", *words, "--json"]
+    done = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    print(f"node {VICTIM} was killed\n", flush=True)
+    return float(done["at"])
+
+
 def put_input(cluster: Cluster) -> None:
     """The digits into the cluster's bucket."""
     card = cluster.card
@@ -126,9 +137,7 @@ def watch(run: Run, story: Story, *, kill: bool) -> bool:
             continue
         story.events.setdefault(item.attempt, []).append(happening)
         if kill and not story.killed_at and happening.event is Event.PROGRESS:
-            story.killed_at = time.time()
-            tutti("drill", "kill", run.id, "--node", str(VICTIM))
-            print(flush=True)
+            story.killed_at = drill(run)
     return code == 0
 
 
