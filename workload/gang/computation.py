@@ -17,6 +17,7 @@ from workload.gang.log import Log
 from workload.gang.loop import Loop, Timer
 from workload.gang.member import Job
 from workload.gang.metrics import ProgressMetrics
+from workload.gang.noise import Noise
 from workload.gang.outcome import Outcome, Verdict, ended_early
 from workload.gang.places import Host, Layout
 from workload.gang.reception import Reception
@@ -58,6 +59,7 @@ class Computation:
         self._calls: dict[int, AgentCall] = {}
         self._mpiexec: int | None = None
         self._mpiexec_code: int | None = None
+        self._mpiexec_says = Noise(loop, log, "mpiexec")
         self._cut = False  # mpiexec, by us: its code says nothing
         self._began = time.monotonic()
         self._launched = False
@@ -150,7 +152,7 @@ class Computation:
             raise
         finally:
             os.close(writing)
-        LineReader(self._loop, reading, lambda line: self._log.line(None, b"mpiexec: " + line))
+        LineReader(self._loop, reading, self._mpiexec_says.line)
 
     def _agent_called(self, call: AgentCall) -> None:
         index = next(host.index for host in self._hosts if host.address == call.host)
@@ -172,6 +174,7 @@ class Computation:
         if self._mpiexec is not None and self._mpiexec_code is None and not self._cut:
             self._cut = True
             # Its daemons complain about that, and it is no news.
+            self._mpiexec_says.drop()
             self._reception.broadcast({"t": "quiet"})
             self._loop.after(QUIET_S, self._kill_mpiexec)
 
@@ -183,6 +186,7 @@ class Computation:
 
     def _recorded(self, index: int, record: RankRecord) -> None:
         self._outcome.add(index, record)
+        self._mpiexec_says.hold()
         self._reception.watch.active(time.monotonic())
         if not self._launched and self._outcome.started == self._outcome.ranks:
             self._launched = True
@@ -290,6 +294,7 @@ class Computation:
         self._ended = True
         for timer in self._timers:
             timer.cancel()
+        self._mpiexec_says.flush()
         verdict = self._outcome.verdict(None if self._cut else self._mpiexec_code)
         if self._stop_code is not None and verdict.code != ExitCode.STOPPED:
             verdict = Verdict(code=self._stop_code, why=ExitCode(self._stop_code).meaning)

@@ -21,15 +21,12 @@ class Log:
     def __init__(self, index: int, fd: int = 1) -> None:
         self._index = index
         self._fd = fd
-        self.last_words = ""  # the last line that the program wrote; of ours where it has written none yet
-        self._from_program = False
+        self.last_words = ""  # the last line of a rank
 
     def says(self, text: str) -> None:
         """Write lines of the runtime's own."""
         for line in text.splitlines():
             self._write(f"[{self._index}] ".encode(), SAYS.encode() + line.encode("utf-8", "replace"))
-        if not self._from_program:
-            self.last_words = text[-LAST_WORDS_CHARACTERS:]
 
     def event(self, event: Event, **fields: Any) -> None:
         """Write a line for machines."""
@@ -45,7 +42,6 @@ class Log:
         tag = f"[{self._index}] " if rank is None else f"[{self._index}:{rank}] "
         self._write(tag.encode(), text)
         if rank is not None and text.strip():
-            self._from_program = True
             self.last_words = text[-LAST_WORDS_CHARACTERS:].decode("utf-8", "replace")
 
     def _write(self, tag: bytes, text: bytes) -> None:

@@ -5,7 +5,7 @@ Main's process has one too, which connects over TCP like every other.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,6 +25,7 @@ from workload.gang.lines import LineReader
 from workload.gang.load import EVERY_S, LoadMeter
 from workload.gang.log import Log
 from workload.gang.loop import Loop, Timer
+from workload.gang.noise import Noise
 from workload.gang.places import Layout
 from workload.gang.ranks import Ranks
 from workload.gang.records import RankRecord
@@ -74,10 +75,11 @@ class Member:
         self._knocking: float | None = None
         self._active = False
         self._telling: Timer | None = None
-        self._quiet = False  # MPI's daemons: main is ending mpiexec
+        self._signalled: int | None = None  # what main had every rank sent last
+        self._daemons_say = Noise(loop, log, "mpi")
         self._progress_sent: dict[int, float] = {}
         self._ranks: Ranks | None = None
-        self._environment: Mapping[str, str] = {}
+        self._environment: dict[str, str] = {}
         self._daemons: dict[int, int] = {}  # number -> pid
         self._chores = Chores(loop, job, log)
         self._load = LoadMeter()
@@ -120,6 +122,8 @@ class Member:
         self._ended = True
         for timer in self._timers:
             timer.cancel()
+        if code:
+            self._daemons_say.drop()
         self._chores.cancel()
         until = time.monotonic() + LOG_S
         if self._ranks is not None and not self._ranks.running():
@@ -142,6 +146,7 @@ class Member:
             self._ranks.close(kill=True)
         if left := processes.kill_descendants(os.getpid(), within_s=LEAVE_S):
             self._log.says(f"these processes do not end, the kernel holds them: {left}")
+        self._daemons_say.flush()
         self._neighbour.close()
         self._chores.clean_up()
         self._on_end(code)
@@ -241,17 +246,18 @@ class Member:
             case {"t": "alone"} if self._ranks is not None:
                 self._ranks.run_alone(self._job.argv, self._environment, rank=self._job.node.index)
             case {"t": "signal", "number": number} if self._ranks is not None:
-                self._ranks.signal(int(number))
+                self._signalled = int(number)
+                self._ranks.signal(self._signalled)
             case {"t": "quiet"}:
-                self._quiet = True
+                self._daemons_say.drop()
             case {"t": "dump"}:
                 self._dump()
             case {"t": "upload"}:
                 self._chores.upload(lambda reply: self._wire.send({"t": "uploaded", **reply}))
             case {"t": "end", "reason": reason}:
-                if reason:
-                    self._log.says(str(reason))
                 if not self._job.node.is_main:
+                    if reason:
+                        self._log.says(f"the gang ends: {reason}")
                     self.end(ExitCode.DONE)
 
     def _check(self, address: str, port: int, mark: Mapping[str, str] | None) -> None:
@@ -294,6 +300,11 @@ class Member:
             **daemon_environment(node, layout, self._job.installation, clean),
             **self._ranks.environment,
         }
+        if node.shared_host:
+            # Open MPI's daemons meet in $TMPDIR, and those of several nodes must not.
+            own = self._job.run_folder / "tmp"
+            own.mkdir(mode=0o700)
+            self._environment["TMPDIR"] = str(own)
         self._wire.send({"t": "prepared", "shim": str(self._ranks.shim)})
 
     def _start_daemon(self, number: int, command: str) -> None:
@@ -318,13 +329,9 @@ class Member:
             self._log.says(f"cannot start MPI's daemon: {error}")
             ended(255)
         else:
-            LineReader(self._loop, reading, self._daemon_said)
+            LineReader(self._loop, reading, self._daemons_say.line)
         finally:
             os.close(writing)
-
-    def _daemon_said(self, line: bytes) -> None:
-        if not self._quiet:
-            self._log.line(None, b"mpi: " + line)
 
     def _end_daemon(self, number: int) -> None:
         """Mpiexec has dropped this daemon."""
@@ -339,6 +346,10 @@ class Member:
             self._log.event(Event.LOAD, **load)
 
     def _record(self, record: RankRecord) -> None:
+        self._daemons_say.hold()
+        if record.ended is None and self._signalled is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(record.pid, self._signalled)  # it started after the others had been told
         self._wire.send({"t": "record", **record.to_json()})
 
     def _output(self) -> None:
@@ -375,9 +386,9 @@ class Member:
 def started(node: Node, log: Log, versions: Mapping[str, str]) -> None:
     """The first lines of a node's log."""
     log.event(Event.STARTED, node=node.index, address=node.address)
+    cores = f"{len(node.cores)} {'core' if len(node.cores) == 1 else 'cores'}"
+    has = ", ".join(f"{name} {version}" for name, version in versions.items())
     log.says(
-        f"node {node.index} of {node.count}{' (main)' if node.is_main else ''} "
-        f"at {node.address} on {node.interface.name}, "
-        f"{len(node.cores)} cores, {node.memory_mib} MiB, job {node.job_id} attempt {node.attempt}; "
-        f"{json.dumps(dict(versions))}"
+        f"node {node.index} of {node.count}{' (main)' if node.is_main else ''} at {node.address} on "
+        f"{node.interface.name}, {cores}, {node.memory_mib} MiB, job {node.job_id} attempt {node.attempt}; {has}"
     )

@@ -29,7 +29,7 @@ class RankRecord:
     def signal(self) -> int:
         """The signal that a code over 128 stands for, else 0. A program can also just exit with such a code."""
         number = (self.code or 0) - 128
-        return number if number in signal.valid_signals() else 0
+        return number if number in set(signal.Signals) else 0  # a real-time signal has no name
 
     def __str__(self) -> str:
         if self.ended is None:

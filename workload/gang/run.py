@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
@@ -78,6 +79,8 @@ def _live(job: Job, log: Log) -> int:
     with Loop() as loop:
 
         def ended(code: int) -> None:
+            # Batch stops what is left when main has gone: that must not take the code of one that is leaving.
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
             codes.append(code)
             loop.stop()
 

@@ -35,6 +35,8 @@ ZAP_VERSION: Final = b"1.0"
 ZAP_DOMAIN: Final = b"tutti"
 ROUND: Final = 256  # messages handled before the loop looks at its other work
 
+EVENT: Final = struct.Struct("=Hi")
+
 Message = dict[str, Any]
 
 
@@ -162,7 +164,7 @@ class RosterWire:
         }
         for option, value in options.items():
             self._socket.set(option, value)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        self._monitor = _monitor(self._socket, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         try:
             self._socket.bind(f"tcp://{address}:{port or '*'}")
         except zmq.ZMQError as error:
@@ -184,7 +186,7 @@ class RosterWire:
         """Deliver what is queued, for a second at most, and close."""
         for socket in (self._zap, self._socket, self._monitor):
             self._loop.remove_socket(socket)
-        self._socket.disable_monitor()
+        self._socket.monitor(None, 0)
         self._monitor.close(linger=0)
         self._zap.close(linger=0)
         self._socket.close()
@@ -242,7 +244,7 @@ class RosterWire:
     def _read_monitor(self) -> None:
         """Keep the book of open connections; the monitor tells of each number's openings and ends in their order."""
         while int(self._monitor.get(zmq.EVENTS)) & zmq.POLLIN:
-            event, fd = _monitored(self._monitor)
+            event, fd = _told(self._monitor)
             if event == zmq.EVENT_ACCEPTED:
                 self._open[fd] = _Connection(address=_peer_address(fd))
             elif (connection := self._open.pop(fd, None)) and connection.peer:
@@ -252,13 +254,24 @@ class RosterWire:
                 self._on_refused(connection.address, why)
 
 
-def _monitored(monitor: zmq.Socket[bytes]) -> tuple[int, int]:
-    """An event of a socket's monitor and its value (zmq_socket_monitor(3): 16 and 32 bits in the host's order).
+def _monitor(socket: zmq.Socket[bytes], events: int) -> zmq.Socket[bytes]:
+    """A socket on which `socket` tells of these events.
 
-    Not `zmq.utils.monitor`: it imports asyncio, a fifth of a node's start.
+    Not `get_monitor_socket`: with its limit of 1,000 events ZeroMQ's I/O thread waits for who reads them, and holds the
+    lock that closing needs.
     """
-    told, _ = monitor.recv_multipart()
-    event, value = struct.unpack("=HI", told)
+    address = f"inproc://monitor-{id(socket)}"
+    socket.monitor(address, events)
+    reading: zmq.Socket[bytes] = socket.context.socket(zmq.PAIR)
+    reading.rcvhwm = 0
+    reading.linger = 0
+    reading.connect(address)
+    return reading
+
+
+def _told(monitor: zmq.Socket[bytes]) -> tuple[int, int]:
+    """The next event and its value (zmq_socket_monitor(3), version 1). By hand: zmq.utils.monitor imports asyncio."""
+    event, value = EVENT.unpack(monitor.recv_multipart()[0])
     return event, value
 
 
@@ -315,11 +328,12 @@ class MemberWire:
         }
         for option, value in options.items():
             self._socket.set(option, value)
-        self._monitor = self._socket.get_monitor_socket(
+        self._monitor = _monitor(
+            self._socket,
             zmq.EVENT_HANDSHAKE_SUCCEEDED
             | zmq.EVENT_DISCONNECTED
             | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-            | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+            | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
         )
         loop.add_socket(self._socket, self._receive)
         loop.add_socket(self._monitor, self._watch)
@@ -343,7 +357,7 @@ class MemberWire:
         self._closed = True
         self._loop.remove_socket(self._socket)
         self._loop.remove_socket(self._monitor)
-        self._socket.disable_monitor()
+        self._socket.monitor(None, 0)
         self._monitor.close(linger=0)
         self._socket.close()
         self._context.term()
@@ -362,7 +376,7 @@ class MemberWire:
     def _watch(self) -> None:
         self._receive()
         while not self._closed and int(self._monitor.get(zmq.EVENTS)) & zmq.POLLIN:
-            event, _ = _monitored(self._monitor)
+            event, _ = _told(self._monitor)
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._on_up()
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
