@@ -15,7 +15,7 @@ from workload.manifest import Array, Piece
 from workload.vault.inventory import mismatch
 from workload.vault.store import LostError, Store
 
-PIECE_BYTES: Final = 32 << 20  # at most: one S3 request each, and what one thread holds where it must copy
+PIECE_BYTES: Final = 64 << 20  # at most: one S3 request each, and what one thread holds where it must copy
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]  # offset, shape
 

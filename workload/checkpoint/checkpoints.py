@@ -293,6 +293,7 @@ class Checkpoints:
 
     def _release(self) -> None:
         self._term.uninstall()
+        self._saver.sweeper.wait()
         if self._saver.held is not None:
             try:
                 self._saver.held.release()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mpi4py import MPI
@@ -47,6 +48,23 @@ def refuse_misfits(comm: MPI.Intracomm, blocks: Blocks) -> None:
     on_rank_0(comm, judge, CheckpointError)
 
 
+class Sweeper:
+    """Removes old checkpoints while the program computes on; one at a time. On rank 0 alone."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+
+    def start(self, work: Callable[[], None]) -> None:
+        self.wait()
+        self._thread = threading.Thread(target=work, name="checkpoint-sweeper")
+        self._thread.start()
+
+    def wait(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Saver:
     """Saves into `store`. held: the lock, on rank 0 alone. at_stage: told each stage of a save, on every rank."""
@@ -58,6 +76,7 @@ class Saver:
     keep: int
     say: Callable[[str], None]
     at_stage: Callable[[str], None]
+    sweeper: Sweeper = field(default_factory=Sweeper)
 
     def save(self, state: State, bad: set[str]) -> Manifest:
         """Save `state`, then remove what is superfluous, and `bad`: checkpoints known to be damaged. Collective.
@@ -86,11 +105,16 @@ class Saver:
             on_rank_0(self.comm, lambda: self._remove([folder]), SaveError)  # it may be what fills the disk
             raise
         self.at_stage("committed")
-        on_rank_0(self.comm, lambda: self._prune(folder, bad), SaveError)
-        self.at_stage("pruned")
+        if self.comm.rank == 0:
+            # What is removed was committed before, or is known to be damaged: a program that is killed meanwhile leaves
+            # folders without manifests, which the next `open` clears away.
+            known = frozenset(bad)
+            self.sweeper.start(lambda: self._prune(folder, known))
+        self.at_stage("pruning")
         return manifest
 
     def _make_folder(self, step: int) -> str:
+        self.sweeper.wait()
         folder = folder_name(step, secrets.token_hex(4))
         self.store.make_folder(folder)
         return folder
@@ -129,7 +153,7 @@ class Saver:
         self.at_stage("manifest")
         return manifest
 
-    def _prune(self, newest: str, bad: set[str]) -> None:
+    def _prune(self, newest: str, bad: frozenset[str]) -> None:
         try:
             folders = folders_in(list(self.store.list()))
         except StoreError as error:

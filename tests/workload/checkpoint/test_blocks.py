@@ -76,10 +76,10 @@ def test_what_one_decomposition_wrote_any_other_reads(
 def test_a_block_larger_than_a_piece_is_cut_and_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FolderStore(str(tmp_path))
     store.make_folder(FOLDER)
-    array = np.random.default_rng(1).random((5, 1 << 20))  # 40 MiB: rows of 8, pieces of at most 32
+    array = np.random.default_rng(1).random((5, 2 << 20))  # 80 MiB: rows of 16, pieces of at most 64
     block = Block(data=array, shape=array.shape, offset=(0, 0))
     found = write_blocks(store, FOLDER, 0, {"a": block})["a"]
-    assert [piece.shape for piece in found] == [(4, 1 << 20), (1, 1 << 20)]
+    assert [piece.shape for piece in found] == [(4, 2 << 20), (1, 2 << 20)]
     back = np.zeros_like(array)
     arrays = {"a": Array(dtype="<f8", shape=array.shape, pieces=tuple(found))}
     assert read_blocks(store, FOLDER, arrays, {"a": Block(data=back, shape=array.shape, offset=(0, 0))}) == []

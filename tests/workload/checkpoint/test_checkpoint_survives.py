@@ -11,7 +11,7 @@ from workload.vault import inventory
 from workload.vault.store import Store
 
 Steps = Callable[..., Any]
-STAGES = ["begin", "folder", "own blocks", "all blocks", "before manifest", "manifest", "committed", "pruned"]
+STAGES = ["begin", "folder", "own blocks", "all blocks", "before manifest", "manifest", "committed", "pruning"]
 BEFORE_COMMIT = STAGES[: STAGES.index("manifest")]
 
 
