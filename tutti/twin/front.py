@@ -6,13 +6,13 @@ the address that nodes call), no CORS header is ever sent, and moto's own contro
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
-from xml.sax.saxutils import escape
 
 from tutti.twin.api.errors import ApiError
 from tutti.twin.credentials import CREDENTIALS_PATH, METADATA_PATH, KeyRing, Keys
@@ -146,7 +146,7 @@ def _refused_as(environ: Mapping[str, Any], code: str, message: str) -> Answer:
     headers: Mapping[str, str] = environ[RAW_HEADERS]
     if "x-amz-target" in headers or "json" in headers.get("content-type", "") or environ["RAW_URI"].startswith("/v1/"):
         return _refused(code, message)
-    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    error = f"<Error><Code>{code}</Code><Message>{html.escape(message)}</Message></Error>"
     of_s3 = "/s3/aws4_request" in headers.get("authorization", "") or "authorization" not in headers
     text = error if of_s3 else f"<ErrorResponse>{error}<RequestId>tutti</RequestId></ErrorResponse>"
     return Answer(status=403, body=text.encode(), headers={"Content-Type": "text/xml"})

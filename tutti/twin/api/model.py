@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
-
-from botocore.loaders import Loader
-from botocore.model import ServiceModel
-from botocore.validate import ParamValidator
+from typing import TYPE_CHECKING, Any
 
 from tutti.twin.api.errors import ApiError
 
-BATCH_VERSION: Final = "2016-08-10"
+if TYPE_CHECKING:
+    from botocore.model import ServiceModel
 
 
 @cache
 def _service(name: str) -> ServiceModel:
+    from botocore.loaders import Loader  # noqa: PLC0415  0.2 s that the twin's start must not take
+    from botocore.model import ServiceModel  # noqa: PLC0415
+
     return ServiceModel(Loader().load_service_model(name, "service-2"), name)
 
 
@@ -42,6 +42,8 @@ def check(service: str, operation: str, parameters: dict[str, Any]) -> None:
     shape = _service(service).operation_model(operation).input_shape
     if shape is None:
         return
+    from botocore.validate import ParamValidator  # noqa: PLC0415  with the models
+
     report = ParamValidator().validate(parameters, shape)
     if report.has_errors():
         raise ApiError(f"Error executing request, Exception : {report.generate_report()}")
