@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from tutti.cli.gauge import Gauge
 from tutti.cli.screen import OF_NODE, OF_STATE, paint, say
 from tutti.cli.screen import as_json as to_json
 from tutti.core.events import in_words, parse_event
@@ -32,14 +33,19 @@ def show(run: Run, *, as_json: bool = False) -> int:
     events: list[LogLine] = []
     # JSON is stdout's alone: what happens meanwhile goes to stderr then
     out = sys.stderr if as_json else sys.stdout
+    gauge = Gauge(sys.stderr)
     for item in run.follow(on_expired=lambda words: say(f"tutti: {words}. Waiting for new ones ...", "yellow")):
         if isinstance(item, StateChange):
             last = item.job
-            say(state_line(item))
+            with gauge.aside():
+                say(state_line(item))
         else:
-            print_lines([item], out)
+            gauge.see(item.line)
+            with gauge.aside():
+                print_lines([item], out)
             if item.line.text.startswith(EVENT_MARK):
                 events.append(item)
+    gauge.end()
     if last is None:
         raise AssertionError("following a job always ends with its state")
     if told := closing(run, last, events):

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -70,6 +71,7 @@ def logs(
     events: Annotated[bool, typer.Option("--events", help="events as they stand in the log")] = False,
     json: Json = False,
 ) -> None:
+    from tutti.cli.gauge import Gauge  # noqa: PLC0415  --help must not pay for it
     from tutti.cli.live import rendered  # noqa: PLC0415  --help must not pay for it
     from tutti.run import Run  # noqa: PLC0415  the same
 
@@ -87,12 +89,18 @@ def logs(
         found = filter(wanted, run.logs(nodes=nodes, since_ms=since_ms))
         found = deque(found, maxlen=tail) if tail else found
     out = sys.stdout
+    gauge = Gauge(sys.stderr) if follow else None
     for line in islice(found, head) if head else found:
         text = json_line(line) if json else rendered(line, events=events, out=out)
+        if gauge is not None:
+            gauge.see(line.line)
         if text is not None:
-            out.write(text + "\n")
-            if follow:
-                out.flush()
+            with gauge.aside() if gauge is not None else nullcontext():
+                out.write(text + "\n")
+                if follow:
+                    out.flush()
+    if gauge is not None:
+        gauge.end()
 
 
 def followed(run: Run, nodes: list[int], since_ms: int) -> Iterator[LogLine]:

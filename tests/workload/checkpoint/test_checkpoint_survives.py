@@ -1,6 +1,9 @@
 """What a run survives: the result after a restart is bitwise that of a run that nothing happened to."""
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +126,27 @@ def test_when_no_checkpoint_is_good_the_run_does_not_start_over_in_silence(
     assert again.code == 3
     assert "none of the 2 checkpoints" in again.err
     assert len(inventory.survey(store)) == 2, "nothing is removed that somebody may want to look at"
+
+
+def test_a_disk_that_is_too_small_for_a_third_checkpoint_fails_that_save_and_not_the_run(
+    mpirun: Callable[..., Any], uninterrupted: Callable[[int], str], tmp_path: Path
+) -> None:
+    own_mounts = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*own_mounts, "true"], capture_output=True, check=False).returncode:
+        message = "no mount namespace for a small disk: needs root, or a user namespace"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    # Eleven pages: two checkpoints of four files, a page each, the lock, and half a third; gone with its namespace.
+    script = 'mount -t tmpfs -o size=44k none "$1" && "$2" -m mpi4py "$3" "$1/run" 12 && ls "$1/run"'
+    command = ["sh", "-c", script, "sh", tmp_path, sys.executable, Path(__file__).with_name("stepper.py")]
+    run = mpirun(1, *own_mounts, *command)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "could not save step 12: rank 0: cannot write" in run.stdout
+    assert "No space left on device" in run.stdout
+    assert uninterrupted(12) in run.stdout
+    kept = [line[:17] for line in run.stdout.splitlines() if line.startswith("step-")]
+    assert kept == ["step-000000000004", "step-000000000008"]
 
 
 def test_a_full_disk_fails_the_save_and_not_the_run(
