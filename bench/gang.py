@@ -133,7 +133,8 @@ class Cluster:
             time.sleep(0.005)
 
     def log(self, run: str, index: int) -> str:
-        return (self.folder / run / f"node-{index}" / "log").read_text(encoding="utf-8", errors="replace")
+        path = self.folder / run / f"node-{index}" / "log"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def event(self, run: str, event: Event, index: int = 0) -> dict[str, Any] | None:
         """The first `event` in a node's log."""
