@@ -12,10 +12,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
-from workload.contract import NODE_COMMAND, SECRET_PREFIX, ExitCode, Variable
-
-SECRET_FD: Final = f"{SECRET_PREFIX}_FD"
-USAGE: Final = f"usage: {NODE_COMMAND} -- COMMAND [ARGUMENT...]"
+# `contract.Variable.SECRET`; here too, because the first step needs nothing else of the contract, whose import takes as
+# long as all the rest of that step. A test holds the two together.
+SECRET: Final = "TUTTI_SECRET"  # noqa: S105  the name of the variable, not a secret
+SECRET_FD: Final = f"{SECRET}_FD"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,13 +23,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Until the loop hears it: a SIGTERM now must not end this node with a code that says something else.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] != ["--"] or len(words) == 1:
-        print(f"{USAGE}\nSettings come as TUTTI_* variables.", file=sys.stderr)
-        return ExitCode.SETTINGS
-    if Variable.SECRET in os.environ:
+    if words[:1] == ["--"] and SECRET in os.environ:
         _again(os.environ)
+    # After the first step, which needs none of it: it is paid on every node.
+    from workload.contract import NODE_COMMAND, ExitCode  # noqa: PLC0415
+
+    if words[:1] != ["--"] or len(words) == 1:
+        print(f"usage: {NODE_COMMAND} -- COMMAND [ARGUMENT...]\nSettings come as TUTTI_* variables.", file=sys.stderr)
+        return ExitCode.SETTINGS
     secret = _handed_on(os.environ)
-    # After the first step, which needs none of it.
     from workload.gang import run  # noqa: PLC0415
     from workload.gang.processes import become_sub_reaper, become_unreadable  # noqa: PLC0415
 
@@ -41,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _again(environ: Mapping[str, str]) -> NoReturn:
     """Execute this program again, the secret in a memory file in place of the environment (which /proc shows)."""
     fd = os.memfd_create("tutti", 0)  # inherited by exec
-    os.write(fd, environ[Variable.SECRET].encode())
+    os.write(fd, environ[SECRET].encode())
     os.lseek(fd, 0, os.SEEK_SET)
-    clean = {k: v for k, v in environ.items() if k != Variable.SECRET}
+    clean = {k: v for k, v in environ.items() if k != SECRET}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**clean, SECRET_FD: str(fd)})  # noqa: S606  no shell is what is wanted
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from workload import contract, entrypoint
+
 HEAVY = {"boto3", "botocore", "numpy", "mpi4py", "asyncio", "ssl", "concurrent", "multiprocessing", "urllib.request"}
 
 
@@ -12,3 +14,10 @@ def test_the_gangs_path_imports_nothing_heavy() -> None:
     script = "import sys, workload.entrypoint, workload.gang.run; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert HEAVY.isdisjoint(told.stdout.split())
+
+
+def test_the_first_step_imports_nothing_of_ours_and_knows_the_secrets_name() -> None:
+    script = "import sys, workload.entrypoint; print(*(m for m in sys.modules if m.startswith('workload')))"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["workload", "workload.entrypoint"]
+    assert contract.Variable.SECRET == contract.SECRET_PREFIX == entrypoint.SECRET
