@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from tutti.cli.main import main
 from tutti.cluster import Cluster
 from workload.contract import Card, CardDefinition, CardQueue, Mpi, PoolKind
 
@@ -110,20 +113,25 @@ def cluster(twin_home: Path) -> Cluster:
 
 
 @pytest.fixture
-def tutti(twin_home: Path) -> Tutti:
-    """Run `tutti ARGS...` as a process against the running twin, without a terminal."""
+def tutti(twin_home: Path, monkeypatch: pytest.MonkeyPatch) -> Tutti:
+    """Run `tutti ARGS...` against the running twin, without a terminal.
 
-    def run(*args: str, stdin: str | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tutti.cli", *args],
-            env=clean_environ(twin_home),
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
+    In this process: to start Python and import boto3 again for each call would be most of the suite's time. That it works
+    as a process is what `tests/tutti/cli/test_main.py` is for.
+    """
+    for name in [n for n in os.environ if n.startswith(("AWS_", "TUTTI_"))]:
+        monkeypatch.delenv(name)
+    for name, value in clean_environ(twin_home).items():
+        monkeypatch.setenv(name, value)
+
+    def run(*args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        out, error = io.StringIO(), io.StringIO()
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        with redirect_stdout(out), redirect_stderr(error), pytest.raises(SystemExit) as ended:
+            main(args)
+        code = ended.value.code
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(["tutti", *args], code, out.getvalue(), error.getvalue())
 
     return run
 

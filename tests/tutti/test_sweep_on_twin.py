@@ -52,11 +52,11 @@ def names(cluster: Cluster, sweep: Sweep) -> Counter[str]:
 def test_a_client_killed_at_any_moment_loses_no_point_and_sends_none_twice(
     cluster: Cluster, twin_home: Path, tmp_path: Path, waiting_queue: str
 ) -> None:
-    sweep = sweep_of("killed", 120, queue=waiting_queue)
+    sweep = sweep_of("killed", 90, queue=waiting_queue)
     command = [sys.executable, "-m", "tutti.cli", "sweep", file_of(tmp_path, sweep)]
     environ = {**os.environ, "TUTTI_HOME": str(twin_home)}
     generator = random.Random(7)
-    for _ in range(3):
+    for _ in range(2):
         before = sum(names(cluster, sweep).values())
         client = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         # an event first (it sends), then a moment that nobody chose
