@@ -35,6 +35,7 @@ def up(
     ] = None,
     max_vcpus: Annotated[int, typer.Option("--max-vcpus", min=2, help="of each pool; a node has 2")] = 64,
     pools: Annotated[int, typer.Option(min=1, max=6, help="pools for MPI")] = 1,
+    image: Annotated[str, typer.Option(help="with docker: what nodes are containers of")] = "tutti:runtime",
     json: Json = False,
 ) -> None:
     from tutti.twin import control  # noqa: PLC0415  --help must not pay for it
@@ -42,7 +43,7 @@ def up(
     from tutti.twin.options import TwinOptions  # noqa: PLC0415
 
     wanted = NodeIsolation(isolation.value) if isolation else None
-    options = TwinOptions(port=port, isolation=wanted, max_vcpus=max_vcpus, pools=pools)
+    options = TwinOptions(port=port, isolation=wanted, max_vcpus=max_vcpus, pools=pools, image=image)
     about = control.up(_home(), options)
     if json:
         print(as_json(about))

@@ -8,8 +8,12 @@ from typing import Final
 
 from tutti.twin.nodes import Isolation
 
-_NETNS_FIRST: Final = int(IPv4Address("10.77.0.2"))  # 10.77.0.1 is the bridge
-_NETNS_LAST: Final = int(IPv4Address("10.77.255.254"))
+# The first of each network is the bridge's, or the gateway's.
+_FIRST: Final = {
+    Isolation.NETNS: int(IPv4Address("10.77.0.2")),
+    Isolation.DOCKER: int(IPv4Address("10.78.0.2")),
+}
+_ROOM: Final = 65_000
 _LOOPBACK_HOSTS: Final = 250  # addresses used of 127.J.K.1-250: a job of 1,000 nodes takes four K
 _LOOPBACK_K: Final = 250
 _LOOPBACK_J: Final = range(1, 251)  # 127.0.x.x is left to others
@@ -27,7 +31,7 @@ class AddressBook:
     def allot(self, attempt: str, nodes: int) -> list[str]:
         """The addresses of `attempt`, the same ones at each call until they are released."""
         if attempt not in self._taken:
-            found = self._netns(nodes) if self._isolation is Isolation.NETNS else self._loopback(nodes)
+            found = self._loopback(nodes) if self._isolation is Isolation.PROCESS else self._network(nodes)
             self._taken[attempt] = found
             self._used |= set(found)
         return self._taken[attempt]
@@ -35,17 +39,16 @@ class AddressBook:
     def release(self, attempt: str) -> None:
         self._used -= set(self._taken.pop(attempt, ()))
 
-    def _netns(self, nodes: int) -> list[str]:
+    def _network(self, nodes: int) -> list[str]:
         found: list[str] = []
-        room = _NETNS_LAST - _NETNS_FIRST + 1
-        for _ in range(room):
-            address = str(IPv4Address(_NETNS_FIRST + self._next % room))
+        for _ in range(_ROOM):
+            address = str(IPv4Address(_FIRST[self._isolation] + self._next % _ROOM))
             self._next += 1
             if address not in self._used:
                 found.append(address)
             if len(found) == nodes:
                 return found
-        raise RuntimeError(f"no {nodes} addresses are free in 10.77.0.0/16")
+        raise RuntimeError(f"no {nodes} addresses are free in the network of the nodes")
 
     def _loopback(self, nodes: int) -> list[str]:
         """127.J.K.1 onwards: each job a place of its own, so that ports never collide."""

@@ -7,14 +7,12 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from tutti.twin.api.batch_resources import BatchResources
 from tutti.twin.registry import ENVIRONMENT, SHAPE, Place, Registry
 from workload import documents
 from workload.contract import (
-    SHARED_FOLDERS,
     Card,
     CardDefinition,
     CardQueue,
@@ -34,7 +32,6 @@ PREFIX: Final = f"{STACK}/"
 LOG_GROUP: Final = f"/tutti/{STACK}/jobs"
 SECRET_ARN: Final = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:tutti-gang/{STACK}-Twin00"
 ZONE: Final = f"{REGION}a"
-IMAGE: Final = "tutti-twin:desk"
 ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/tutti-{STACK}-job"
 # A node of the twin: one physical core and what an instance of 4 GiB offers a job.
 NODE_TYPE: Final = "c7i.large"
@@ -82,7 +79,7 @@ def pools(mpi_pools: int, gpus: int) -> list[Pool]:
 
 
 def create(
-    resources: BatchResources, registry: Registry, wanted: Sequence[Pool], *, max_vcpus: int, shared: str
+    resources: BatchResources, registry: Registry, wanted: Sequence[Pool], *, max_vcpus: int, shared: str, image: str
 ) -> None:
     """Make environments, queues and definitions, or bring them up to date. What others made stays as it is."""
     for pool in wanted:
@@ -108,13 +105,13 @@ def create(
                 )
     for definition in DEFINITIONS:
         its_pool = next((p for p in wanted if p.kind is definition.pool), None)
-        request = definition_request(definition, its_pool, shared)
+        request = definition_request(definition, its_pool, shared, image)
         latest = registry.definition(request["jobDefinitionName"])
         if latest is None or any(latest.get(key) != value for key, value in request.items()):
             resources.RegisterJobDefinition(request)
 
 
-def definition_request(definition: _Definition, pool: Pool | None, shared: str) -> dict[str, Any]:
+def definition_request(definition: _Definition, pool: Pool | None, shared: str, image: str) -> dict[str, Any]:
     """The RegisterJobDefinition of one kind. `shared` stands where AWS has /mnt/efs."""
     environment = {
         "AWS_DEFAULT_REGION": REGION,
@@ -126,7 +123,7 @@ def definition_request(definition: _Definition, pool: Pool | None, shared: str) 
         Variable.BUCKET.value: BUCKET,
     }
     node = documents.Container(
-        image=IMAGE,
+        image=image,
         command=documents.DEFAULT_COMMANDS[definition.kind],
         vcpus=NODE_VCPUS,
         memory_mib=NODE_MEMORY_MIB,
@@ -167,6 +164,7 @@ def card(
     mpis: tuple[Mpi, ...],
     group: str,
     shared: str,
+    image: str,
 ) -> Card:
     """All that the client needs to know."""
     queues = tuple(
@@ -193,7 +191,9 @@ def card(
         region=place.region,
         account=place.account,
         queues=queues,
-        definitions=tuple(_card_definition(d, registry, mpis, wanted, shared) for d in DEFINITIONS),
+        definitions=tuple(
+            _card_definition(d, registry, wanted, mpis=mpis, shared=shared, image=image) for d in DEFINITIONS
+        ),
         bucket=BUCKET,
         prefix=PREFIX,
         file_system="",
@@ -202,19 +202,22 @@ def card(
     )
 
 
-def mpis(path: str) -> tuple[Mpi, ...]:
+def mpis_on(path: str) -> tuple[Mpi, ...]:
     """MPI implementations that a node finds on `path`, the first that it finds first."""
-    found: list[Mpi] = []
+    said = ""
     for folder in path.split(os.pathsep):
-        mpiexec = shutil.which("mpiexec", path=folder)
-        if mpiexec is None:
-            continue
-        run = subprocess.run([mpiexec, "--version"], capture_output=True, text=True, check=False, timeout=10)
-        for mark, mpi in (("HYDRA", Mpi.MPICH), ("Open MPI", Mpi.OPENMPI), ("Intel", Mpi.INTEL)):
-            if mark in run.stdout and mpi not in found:
-                found.append(mpi)
-                break
-    return tuple(found)
+        if mpiexec := shutil.which("mpiexec", path=folder):
+            said += subprocess.run(
+                [mpiexec, "--version"], capture_output=True, text=True, check=False, timeout=10
+            ).stdout
+    return mpis_in(said)
+
+
+def mpis_in(said: str) -> tuple[Mpi, ...]:
+    """The implementations that `mpiexec --version` named, in that order."""
+    marks = {"HYDRA": Mpi.MPICH, "Open MPI": Mpi.OPENMPI, "OpenRTE": Mpi.OPENMPI, "Intel(R) MPI": Mpi.INTEL}
+    found = sorted((said.index(mark), mpi) for mark, mpi in marks.items() if mark in said)
+    return tuple(dict.fromkeys(mpi for _, mpi in found))
 
 
 def queue_name(pool: Pool, priority: QueuePriority) -> str:
@@ -252,7 +255,13 @@ def _environment(resources: BatchResources, registry: Registry, pool: Pool, max_
 
 
 def _card_definition(
-    definition: _Definition, registry: Registry, found: tuple[Mpi, ...], wanted: Sequence[Pool], shared: str
+    definition: _Definition,
+    registry: Registry,
+    wanted: Sequence[Pool],
+    *,
+    mpis: tuple[Mpi, ...],
+    shared: str,
+    image: str,
 ) -> CardDefinition:
     name = f"{STACK}-{definition.kind}"
     document = registry.definition(name) or {}
@@ -262,8 +271,8 @@ def _card_definition(
         arn=str(document["jobDefinitionArn"]),
         kind=definition.kind,
         image="desk",
-        image_uri=IMAGE,
-        mpis=found,
+        image_uri=image,
+        mpis=mpis,
         nodes=definition.nodes,
         timeout_s=definition.timeout_s,
         attempts=ATTEMPTS,
@@ -278,9 +287,3 @@ def _parameters(definition: _Definition, shared: str) -> dict[str, str]:
     if definition.kind != "mpi-parameterized":
         return {}
     return {n: v.replace(ContainerPath.SHARED, shared) for n, v in documents.DEFAULT_PARAMETERS.items()}
-
-
-def shared_folders(root: Path) -> None:
-    """What the shared folder has from the start."""
-    for name in SHARED_FOLDERS:
-        (root / name).mkdir(parents=True, exist_ok=True)

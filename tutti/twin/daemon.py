@@ -18,7 +18,7 @@ from random import SystemRandom
 from typing import Any, Final, cast
 
 from tutti.home import Home, write_private
-from tutti.twin import cluster
+from tutti.twin import cluster, ground
 from tutti.twin.admin import Admin
 from tutti.twin.api.batch import Batch
 from tutti.twin.api.batch_jobs import BatchJobs
@@ -26,13 +26,12 @@ from tutti.twin.api.batch_resources import BatchResources
 from tutti.twin.api.logs import TARGET, Logs
 from tutti.twin.credentials import KeyRing, Keys, new_keys
 from tutti.twin.engine import Engine
-from tutti.twin.environment import INHERITED, Surroundings
 from tutti.twin.events import EventBridge
 from tutti.twin.front import ADMIN_SERVICE, Answer, Call, Front, Part, identity
 from tutti.twin.hands import NodeHands
 from tutti.twin.logstore import LogStore
 from tutti.twin.moto_app import Moto
-from tutti.twin.nodes import Isolation, NodeEnd, NodeHost, NodeHostError
+from tutti.twin.nodes import NodeEnd
 from tutti.twin.objects import ObjectMirror
 from tutti.twin.options import TwinOptions
 from tutti.twin.place import TwinPlace
@@ -71,7 +70,7 @@ class Twin:
         listener = self._listen(options.port)
         self.endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._store.save_fact("port", str(listener.getsockname()[1]))
-        self._host = self._node_host()
+        self._host = ground.node_host(options, self.place.name, self._node_started, self._node_ended)
         self._hands = self._make_hands()
         self._hands.host = self._host
         self.card = self._make_cluster()
@@ -133,21 +132,6 @@ class Twin:
                     raise RuntimeError(f"port {port} is taken: {error}; choose another: --port N") from error
         raise RuntimeError("no port of 127.0.0.1 is free")
 
-    def _node_host(self) -> NodeHost:
-        wanted = self._options.isolation
-        options: dict[str, Any] = {
-            "name": self.place.name,
-            "on_start": self._node_started,
-            "on_end": self._node_ended,
-        }
-        if wanted is not None:
-            return NodeHost(wanted, **options)
-        try:
-            return NodeHost(Isolation.NETNS, **options)
-        except NodeHostError as error:
-            _LOG.warning("%s; nodes are plain processes", error)
-            return NodeHost(Isolation.PROCESS, **options)
-
     # The front and the node host are made before the hands: what they call goes through here.
 
     def _task_metadata(self, task: str) -> dict[str, Any] | None:
@@ -160,39 +144,23 @@ class Twin:
         self._hands.ended(end)
 
     def _make_hands(self) -> NodeHands:
-        endpoint = credentials = self.endpoint
-        if self._host.isolation is Isolation.NETNS:
-            port = int(self.endpoint.rpartition(":")[2])
-            for address, number in (("10.77.0.1", port), ("169.254.170.2", 80)):
-                self._server.serve(self._host.listen(address, number), from_nodes=True)
-            endpoint, credentials = f"http://10.77.0.1:{port}", "http://169.254.170.2"
-        cluster.shared_folders(self.place.shared)
-        around = Surroundings(
-            isolation=self._host.isolation,
-            marker=self.place.name,
-            path=node_path(),
-            inherited={name: os.environ[name] for name in INHERITED if name in os.environ},
-            region=cluster.REGION,
-            shared=str(self.place.shared),
-            endpoint=endpoint,
-            credentials=credentials,
-        )
         return NodeHands(
             runner=self._runner,
             keys=self._keys,
             logs=self._logs,
-            around=around,
+            around=ground.surroundings(self._host, self.place, self.endpoint, self._server),
             scratch=self.place.scratch,
+            shared=self.place.shared,
             secret=self._secret,
             log_limit=self._options.log_limit,
         )
 
     def _make_cluster(self) -> Card:
         pools = cluster.pools(self._options.pools, self._options.gpus)
-        shared = str(self.place.shared)
+        shared, image = ground.shared(self._host, self.place), self._options.image
         # The engine is told once, when all is made.
         resources = BatchResources(self._registry, lambda: None, lambda _name: None)
-        cluster.create(resources, self._registry, pools, max_vcpus=self._options.max_vcpus, shared=shared)
+        cluster.create(resources, self._registry, pools, max_vcpus=self._options.max_vcpus, shared=shared, image=image)
         keys = self._keys.own
         twin = CardTwin(
             endpoint=self.endpoint,
@@ -206,9 +174,10 @@ class Twin:
             self._registry,
             twin,
             max_vcpus=self._options.max_vcpus,
-            mpis=cluster.mpis(node_path()),
+            mpis=ground.mpis(self._host, image),
             group=cluster.STACK,
             shared=shared,
+            image=image,
         )
 
     def _restore(self) -> None:
@@ -286,13 +255,6 @@ class Twin:
             return str(backend.get_secret_value(arn, "", "")["SecretString"])
         except Exception as error:
             raise LookupError(f"unable to retrieve secret {arn}: {error}") from error
-
-
-def node_path() -> str:
-    """PATH of nodes: this installation's programs, an Open MPI beside it, then the desk's own."""
-    own = Path(sys.executable).parent
-    beside = own.parent.parent / ".mpi" / "openmpi" / "bin"
-    return os.pathsep.join([str(own), *([str(beside)] if beside.is_dir() else []), os.environ.get("PATH", os.defpath)])
 
 
 def _own_keys(store: Store) -> Keys:

@@ -71,7 +71,10 @@ def node_environment(job: Job, around: Surroundings, place: NodePlace) -> dict[s
     else:
         twin["ECS_CONTAINER_METADATA_URI_V4"] = f"{around.credentials}{place.metadata_path}"
     # What the definition says of places on AWS does not hold here, so the twin's word is the last but Batch's.
-    merged = {**around.inherited, **defined, **place.secrets, **twin, **_batch(job, place)}
+    if around.isolation is Isolation.DOCKER:
+        del twin["PATH"]  # the image's own
+    desk = {} if around.isolation is Isolation.DOCKER else around.inherited
+    merged = {**desk, **defined, **place.secrets, **twin, **_batch(job, place)}
     if Variable.NODE_SILENCE in defined:
         merged[Variable.NODE_SILENCE] = defined[Variable.NODE_SILENCE]
     return {str(name): value for name, value in merged.items()}

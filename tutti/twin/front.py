@@ -20,7 +20,7 @@ from tutti.twin.signature import Request, SignatureError, Signed, verify
 
 ADMIN_SERVICE: Final = "tutti"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-NODE_HOSTS: Final = frozenset({"10.77.0.1", "169.254.170.2"})
+NODE_HOSTS: Final = frozenset({"10.77.0.1", "10.78.0.1", "169.254.170.2"})
 RAW_HEADERS: Final = "tutti.headers"  # names in lower case, as they came
 FROM_NODES: Final = "tutti.from_nodes"  # the request came in on a listener in the nodes' network
 _CLOSED: Final = ("/moto-api", "/latest/meta-data", "/latest/api", "/favicon.ico")
@@ -81,15 +81,15 @@ class Front:
                 return _send(let_in, start_response)
             call = let_in
             part = self._parts.get(call.signed.service)
-            answer = part(call) if part else None
+            if answer := part(call) if part else None:
+                return _send(answer, start_response)
+            return self._rest(call, environ, start_response)
         except SignatureError as error:
             answer = _refused_as(environ, error.code, str(error))
         except ApiError as error:
             body = {"message": error.message, "__type": error.code}
             answer = Answer.of_json(body, error.status, **{"x-amzn-ErrorType": error.code})
-        if answer is not None:
-            return _send(answer, start_response)
-        return self._rest(call, environ, start_response)
+        return _send(answer, start_response)
 
     def _let_in(self, environ: dict[str, Any]) -> Call | Answer:
         headers: Mapping[str, str] = environ[RAW_HEADERS]

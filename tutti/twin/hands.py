@@ -18,8 +18,9 @@ from tutti.twin.effects import NodeKey
 from tutti.twin.environment import NodePlace, Surroundings, node_environment
 from tutti.twin.jobs import Job, Reason
 from tutti.twin.logstore import LogStore
-from tutti.twin.nodes import Drill, Isolation, NodeEnd, NodeHost, NodeSpec
+from tutti.twin.nodes import Drill, Isolation, NodeEnd, Nodes, NodeSpec
 from tutti.twin.runner import Runner
+from workload.contract import Path as ContainerPath
 
 DEFAULT_GROUP: Final = "/aws/batch/job"
 _MIN_SHM_MIB: Final = 64
@@ -52,6 +53,7 @@ class NodeHands:
         logs: LogStore,
         around: Surroundings,
         scratch: Path,
+        shared: Path,
         secret: Callable[[str], str],
         log_limit: int,
     ) -> None:
@@ -61,6 +63,7 @@ class NodeHands:
         self._logs = logs
         self._around = around
         self._scratch = scratch
+        self._shared = shared
         self._secret = secret
         self._log_limit = log_limit
         self._book = AddressBook(around.isolation)
@@ -68,7 +71,7 @@ class NodeHands:
         self._attempts: dict[str, _Attempt] = {}
         self._running: dict[str, _Running] = {}
         self._lock = threading.Lock()
-        self.host: NodeHost | None = None
+        self.host: Nodes | None = None
 
     def start(self, node: NodeKey, job: Job) -> None:
         if self.host is None:
@@ -151,11 +154,12 @@ class NodeHands:
             self._running[str(node)] = _Running(address=address, stream=stream, task=task)
         scratch = self._scratch / _short(node.job, node.attempt) / str(node.index)
         cpus = attempt.cpus[node.index]
+        docker = self._around.isolation is Isolation.DOCKER
         place = NodePlace(
             index=node.index,
             address=address,
             main_address=attempt.addresses[job.spec.main],
-            scratch=str(scratch),
+            scratch=ContainerPath.SCRATCH if docker else str(scratch),
             cpus=cpu_list(cpus),
             credentials_path=CREDENTIALS_PATH + quote(str(node), safe=""),
             metadata_path=METADATA_PATH + task,
@@ -172,7 +176,9 @@ class NodeHands:
             log=str(self._logs.file(group, stream)),
             address=address,
             host_name=host_name(address),
-            hosts=names if self._around.isolation is Isolation.NETNS else {},
+            hosts={} if self._around.isolation is Isolation.PROCESS else names,
+            image=container["image"],
+            mounts={str(scratch): ContainerPath.SCRATCH, str(self._shared): ContainerPath.SHARED} if docker else {},
             shm_mib=max(_MIN_SHM_MIB, container.get("linuxParameters", {}).get("sharedMemorySize", 0)),
             cpus=cpus,
             memory_mib=memory,

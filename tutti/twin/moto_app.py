@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from tutti.twin.api.errors import ApiError
 from tutti.twin.front import RAW_HEADERS, Call, StartResponse
 
 _SETTINGS: Final = {
@@ -71,7 +72,13 @@ class Moto:
             status = int(line.split(" ", 1)[0])
             return start_response(line, headers, *rest)
 
-        body = b"".join(self._application(environ, note_status))
+        try:
+            application = self._application.get_application(environ)
+        except AttributeError:
+            # moto's way of saying that it has no such service.
+            message = f"the twin does not have the service {call.signed.service}"
+            raise ApiError(message, code="NotImplementedException", status=501) from None
+        body = b"".join(application(environ, note_status))
         self._after(call, status)
         return [body]
 

@@ -19,6 +19,7 @@ class TwinOptions:
     pools: int = 1  # for MPI
     child_spread_s: float = 0.2  # children start within this time after main
     log_limit: int = 64 * MIB  # bytes a stream
+    image: str = "tutti:runtime"  # docker: what nodes are containers of
     gpus: int = 0  # of each node of the GPU pool; 0: no such pool
 
     def to_text(self) -> str:

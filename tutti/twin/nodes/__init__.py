@@ -9,6 +9,6 @@
 """
 
 from tutti.twin.nodes.client import NodeHost, NodeHostError, RunningNode
-from tutti.twin.nodes.spec import Drill, Isolation, NodeEnd, NodeSpec
+from tutti.twin.nodes.spec import Drill, Isolation, NodeEnd, Nodes, NodeSpec
 
-__all__ = ["Drill", "Isolation", "NodeEnd", "NodeHost", "NodeHostError", "NodeSpec", "RunningNode"]
+__all__ = ["Drill", "Isolation", "NodeEnd", "NodeHost", "NodeHostError", "NodeSpec", "Nodes", "RunningNode"]

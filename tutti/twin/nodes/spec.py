@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 MIB: Final = 1024 * 1024
 
@@ -47,6 +48,8 @@ class NodeSpec:
     memory_mib: int = 0  # 0: no limit; held where a cgroup can be had
     processes: int = 2048  # at most; held where a cgroup can be had
     open_files: int = 65_536  # wanted; never above the hard limit
+    image: str = ""  # docker
+    mounts: Mapping[str, str] = field(default_factory=dict)  # docker: folder here -> folder in the container
     log_limit: int = 64 * MIB  # bytes; what is more is dropped, and a line says so
 
     def to_json(self) -> dict[str, Any]:
@@ -67,3 +70,19 @@ class NodeEnd:
     out_of_memory: bool = False
     started: bool = True  # False: the command could not be started; `reason` says why
     reason: str = ""
+
+
+class Nodes(Protocol):
+    """What runs nodes: a node host, or a Docker engine."""
+
+    isolation: Isolation
+    contained: str  # by what fork bombs and memory hogs are held; "none"
+    pid_namespace: bool
+
+    def start(self, spec: NodeSpec) -> object: ...
+
+    def drill(self, key: str, action: Drill) -> None: ...
+
+    def listen(self, address: str, port: int) -> socket.socket: ...
+
+    def close(self) -> None: ...
