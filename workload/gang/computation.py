@@ -65,6 +65,7 @@ class Computation:
         self._launched = False
         self._stop_code: int | None = None
         self._stop_begun = False
+        self.stopped_at = 0.0  # monotonic
         self._undumped: set[int] = set()
         self._failing = False
         self._ended = False
@@ -249,6 +250,7 @@ class Computation:
         if self._stop_begun or self._ended:
             return
         self._stop_begun = True
+        self.stopped_at = time.monotonic()
         self._stop_code = code
         grace = self._job.settings.grace if grace is None else grace
         self._log.event(Event.STOPPING, reason=reason, code=int(code))

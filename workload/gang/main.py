@@ -7,7 +7,7 @@ The phases of DESIGN section 4 in their order, each a method that ends by callin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Final
 
@@ -17,7 +17,7 @@ from workload.gang.computation import Computation
 from workload.gang.installed import LaunchError
 from workload.gang.log import Log
 from workload.gang.loop import Loop, Timer
-from workload.gang.member import Job, Member
+from workload.gang.member import LOG_S, Job, Member
 from workload.gang.outcome import Verdict
 from workload.gang.places import Host, Layout, placement, placement_map
 from workload.gang.reception import Reception
@@ -96,7 +96,7 @@ class Main:
             missing = self._reception.roster.missing
             self.end(
                 ExitCode.MISSING,
-                f"{'node' if len(missing) == 1 else 'nodes'} {ranges(missing)} of {self._job.node.count} did not join "
+                f"{self._named(missing)} of {self._job.node.count} did not join "
                 f"within {self._job.settings.join_deadline:.0f} s",
             )
 
@@ -245,7 +245,19 @@ class Main:
         self._log.event(Event.COMPUTED, seconds=self._next(Phase.UPLOAD), code=int(verdict.code))
         if verdict.code:
             self._log.says(verdict.why)
+        if verdict.code == ExitCode.GOING_AWAY and self._computation is not None:
+            # SIGKILL comes 30 s after SIGTERM and would make this a 137, which is not retried.
+            left = self._computation.stopped_at + self._job.settings.grace + LOG_S - time.monotonic()
+            self._after(max(LOG_S / 2, left), self._out_of_time)
         self._ask({"t": "upload"})
+
+    def _out_of_time(self) -> None:
+        if self._phase is Phase.UPLOAD:
+            self.end(self._code, f"no more time: the outputs of {self._named(self._waiting)} are not all uploaded")
+
+    def _named(self, indices: Iterable[int]) -> str:
+        names = ranges(indices)
+        return f"node {names}" if names.isdigit() else f"nodes {names}"
 
     def _uploaded(self) -> None:
         moved, failed = self._take()

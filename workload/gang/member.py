@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -16,16 +15,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from workload.contract import Event, ExitCode, Progress
-from workload.gang import keepalive, preflight, processes
+from workload.gang import preflight, processes
 from workload.gang.chores import Chores
+from workload.gang.daemons import Daemons
 from workload.gang.installed import Installation
 from workload.gang.keys import GangKeys
 from workload.gang.launch import daemon_environment
-from workload.gang.lines import LineReader
 from workload.gang.load import EVERY_S, LoadMeter
 from workload.gang.log import Log
 from workload.gang.loop import Loop, Timer
-from workload.gang.noise import Noise
 from workload.gang.places import Layout
 from workload.gang.ranks import Ranks
 from workload.gang.records import RankRecord
@@ -76,11 +74,10 @@ class Member:
         self._active = False
         self._telling: Timer | None = None
         self._signalled: int | None = None  # what main had every rank sent last
-        self._daemons_say = Noise(loop, log, "mpi")
         self._progress_sent: dict[int, float] = {}
         self._ranks: Ranks | None = None
         self._environment: dict[str, str] = {}
-        self._daemons: dict[int, int] = {}  # number -> pid
+        self._daemons = Daemons(loop, log, job.node.address, on_end=self._daemon_ended)
         self._chores = Chores(loop, job, log)
         self._load = LoadMeter()
         node = job.node
@@ -123,7 +120,7 @@ class Member:
         for timer in self._timers:
             timer.cancel()
         if code:
-            self._daemons_say.drop()
+            self._daemons.noise.drop()
         self._chores.cancel()
         until = time.monotonic() + LOG_S
         if self._ranks is not None and not self._ranks.running():
@@ -146,7 +143,7 @@ class Member:
             self._ranks.close(kill=True)
         if left := processes.kill_descendants(os.getpid(), within_s=LEAVE_S):
             self._log.says(f"these processes do not end, the kernel holds them: {left}")
-        self._daemons_say.flush()
+        self._daemons.noise.flush()
         self._neighbour.close()
         self._chores.clean_up()
         self._on_end(code)
@@ -240,16 +237,16 @@ class Member:
             case {"t": "prepare", "layout": layout}:
                 self._prepare(layout)
             case {"t": "daemon", "id": number, "command": command}:
-                self._start_daemon(int(number), str(command))
+                self._daemons.start(int(number), str(command), self._environment)
             case {"t": "daemon-end", "id": number}:
-                self._end_daemon(int(number))
+                self._daemons.end(int(number))
             case {"t": "alone"} if self._ranks is not None:
                 self._ranks.run_alone(self._job.argv, self._environment, rank=self._job.node.index)
             case {"t": "signal", "number": number} if self._ranks is not None:
                 self._signalled = int(number)
                 self._ranks.signal(self._signalled)
             case {"t": "quiet"}:
-                self._daemons_say.drop()
+                self._daemons.noise.drop()
             case {"t": "dump"}:
                 self._dump()
             case {"t": "upload"}:
@@ -307,37 +304,6 @@ class Member:
             self._environment["TMPDIR"] = str(own)
         self._wire.send({"t": "prepared", "shim": str(self._ranks.shim)})
 
-    def _start_daemon(self, number: int, command: str) -> None:
-        """Run what mpiexec would have had ssh run here, as sshd would: by a shell, attached to this process."""
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-
-        def ended(code: int) -> None:
-            self._daemons.pop(number, None)
-            self._wire.send({"t": "daemon-ended", "id": number, "code": code})
-
-        try:
-            self._daemons[number] = self._loop.spawn(
-                ["/bin/sh", "-c", keepalive.guard(command, self._job.node.address)],
-                env=self._environment,
-                on_exit=ended,
-                cwd="/",
-                stdout=writing,
-                stderr=subprocess.STDOUT,
-            )
-        except OSError as error:
-            os.close(reading)
-            self._log.says(f"cannot start MPI's daemon: {error}")
-            ended(255)
-        else:
-            LineReader(self._loop, reading, self._daemons_say.line)
-        finally:
-            os.close(writing)
-
-    def _end_daemon(self, number: int) -> None:
-        """Mpiexec has dropped this daemon."""
-        if pid := self._daemons.get(number):
-            os.killpg(pid, signal.SIGTERM)
-
     def _measure(self) -> None:
         if self._ranks is None or not self._job.settings.metrics:
             return
@@ -345,8 +311,11 @@ class Member:
         if pids and (load := self._load.measure(pids, time.monotonic())):
             self._log.event(Event.LOAD, **load)
 
+    def _daemon_ended(self, number: int, code: int) -> None:
+        self._wire.send({"t": "daemon-ended", "id": number, "code": code})
+
     def _record(self, record: RankRecord) -> None:
-        self._daemons_say.hold()
+        self._daemons.noise.hold()
         if record.ended is None and self._signalled is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(record.pid, self._signalled)  # it started after the others had been told
