@@ -38,6 +38,7 @@ DOOR_CLOSED_S: Final = 60.0  # handshakes that fail for so long are no accident
 LOG_S: Final = 2.0  # for the ranks' last lines, once they have ended
 LEAVE_S: Final = 3.0  # for killed processes to go
 PROGRESS_EVERY_S: Final = 0.5  # to main, at most
+WELCOME_S: Final = 0.5  # a welcome may be under way when SIGTERM comes
 WORDS_S: Final = 0.2  # after new output, main gets its last line: a node that dies has said something
 WORDS_A_SECOND: Final = 500.0  # of all nodes together
 PROBE_S: Final = 5.0
@@ -67,6 +68,7 @@ class Member:
         self._log = log
         self._on_end = on_end
         self._joined = False
+        self._going = False  # SIGTERM came before the welcome
         self._ended = False
         self._heard = time.monotonic()
         self._looked = self._heard
@@ -108,8 +110,13 @@ class Member:
         if self._joined:
             self._log.says("SIGTERM: this node is going away; main is told")
             self._wire.send({"t": "term"})
-        elif not self._ended:
+        elif not self._going:
+            self._going = True
             self._log.says("SIGTERM before this node had joined")
+            self._loop.after(WELCOME_S, self._go)
+
+    def _go(self) -> None:
+        if not self._joined:
             self.end(ExitCode.GOING_AWAY)
 
     def end(self, code: int) -> None:
@@ -227,6 +234,8 @@ class Member:
                 self._joined = True
                 self._wire.joined()
                 self._beat()
+                if self._going:
+                    self.terminate()
             case {"t": "refused", "reason": reason}:
                 self._log.says(f"refused: {reason}")
                 self.end(ExitCode.REFUSED)
