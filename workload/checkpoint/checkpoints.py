@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from mpi4py import MPI
 
@@ -33,10 +33,13 @@ from workload.checkpoint.term import TermFlag
 from workload.checkpoint.together import node_count, on_all, on_rank_0
 from workload.contract import SAYS, ExitCode
 from workload.interval import Every
-from workload.manifest import ANSWER_KEY, Manifest, folders_in
+from workload.manifest import ANSWER_KEY, LOCK_KEY, Manifest, folders_in
 from workload.progress import tell_stopped
 from workload.vault import control, inventory, lock
 from workload.vault.store import Store, StoreError, open_store
+
+SEEN_S: Final = 10.0  # a client of NFS may believe for some seconds that a name is not there
+SEEN_POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +133,13 @@ class Checkpoints:
 
         store, interval = on_all(comm, arguments, CheckpointError)
         held = on_all(comm, take, CheckpointError)
+        mark = comm.bcast(held and held.owner.to_bytes())
+        try:
+            on_all(comm, lambda: _see(store, mark), CheckpointError)
+        except CheckpointError:
+            if held is not None:
+                held.release()
+            raise
         saver = Saver(comm=comm, store=store, held=held, case=case or {}, keep=keep, say=say, at_stage=at_stage)
         pace = None
         if held is not None:
@@ -299,6 +309,24 @@ class Checkpoints:
                 self._saver.held.release()
             except StoreError as error:
                 self._tell(f"could not give the lock back: {error}")
+
+
+def _see(store: Store, mark: bytes) -> None:
+    """See the lock that rank 0 has written: a place on one node's own disk would lose what the other nodes save.
+
+    Raises
+    ------
+    CheckpointError
+        It does not show within SEEN_S.
+    """
+    end = time.monotonic() + SEEN_S
+    while (entry := store.get(LOCK_KEY)) is None or entry.data != mark:
+        if time.monotonic() > end:
+            raise CheckpointError(
+                f"{store.target}: what rank 0 wrote there does not show here within {SEEN_S:.0f} s. Checkpoints need a "
+                "place that all nodes share: shared:PATH or s3://BUCKET/PREFIX",
+            )
+        time.sleep(SEEN_POLL_S)
 
 
 def _amount(size: int, seconds: float) -> str:

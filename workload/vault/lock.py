@@ -37,7 +37,8 @@ class Owner:
 
     job: str
     line: str
-    attempt: int
+    resubmission: int
+    attempt: int  # of this job: from 1 in each resubmission
     host: str
     process: str
     token: str
@@ -50,19 +51,24 @@ class Owner:
         return cls(
             job=job,
             line=line,
-            # Attempts count from 1 in every resubmission, and Batch allows ten.
-            attempt=int(resubmission or 0) * 100 + int(environ.get(BatchVariable.ATTEMPT, "1")),
+            resubmission=int(resubmission or 0),
+            attempt=int(environ.get(BatchVariable.ATTEMPT, "1")),
             host=_host(),
             process=_process(os.getpid()) or str(os.getpid()),
             token=secrets.token_hex(16),
             since=time.time(),
         )
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """Which of two owners in one line is the later one."""
+        return self.resubmission, self.attempt
+
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self), indent=1).encode()
 
     def __str__(self) -> str:
-        who = f"job {self.job}, attempt {self.attempt % 100}" if self.job else f"process {self.process.split('@')[0]}"
+        who = f"job {self.job}, attempt {self.attempt}" if self.job else f"process {self.process.split('@')[0]}"
         return f"{who} on {self.host.split('/')[0]}"
 
 
@@ -144,7 +150,7 @@ def acquire(store: Store, me: Owner, *, stale: float = STALE_S) -> Held:
 def may_take(other: Owner | None, age: float, me: Owner, stale: float = STALE_S) -> str:
     """Why `me` may take a lock of `other` that was last touched `age` seconds ago; "" where it may not."""
     if other is not None:
-        if me.line and me.line == other.line and me.attempt > other.attempt:
+        if me.line and me.line == other.line and me.order > other.order:
             return "an earlier attempt at this job"
         if me.host == other.host and not _alive(other.process):
             return "its process is gone"

@@ -124,6 +124,20 @@ def test_a_late_first_attempt_cannot_commit_once_the_retry_runs(
     assert [f.folder for f in inventory.survey(store) if f.committed] == before
 
 
+def test_a_place_that_not_all_nodes_share_is_refused(
+    mpirun: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    program = (
+        "import sys; from mpi4py import MPI; from workload.checkpoint import Checkpoints;"
+        "rank = str(MPI.COMM_WORLD.rank);"
+        "Checkpoints.open('shared:run', MPI.COMM_WORLD, environ={'TUTTI_SHARED': sys.argv[1] + '/disk-of-' + rank})"
+    )
+    run = mpirun(2, sys.executable, "-m", "mpi4py", "-c", program, tmp_path)
+    assert run.returncode != 0
+    assert f"rank 1: {tmp_path}/disk-of-1/run: what rank 0 wrote there does not show here" in run.stderr
+    assert not list(tmp_path.glob("disk-of-0/run/*")), "the lock is given back"
+
+
 def test_a_place_of_another_case_is_refused(steps: Steps, tmp_path: Path) -> None:
     target = tmp_path / "checkpoints"
     assert steps(1, target, 8).code == 0
