@@ -60,8 +60,8 @@ def measure(shape: tuple[int, int], dtype: str, folder: Path) -> dict[str, float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The Gram matrix on 2 ranks beside NumPy with 2 threads.")
-    parser.add_argument("--rows", type=int, default=3000)
-    parser.add_argument("--columns", type=int, default=3000)
+    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--columns", type=int, default=4000)
     arguments = parser.parse_args()
     shape = (arguments.rows, arguments.columns)
     results = {}
