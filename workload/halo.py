@@ -92,18 +92,32 @@ class Exchange:
 
     `start` packs and sends, `progress` lets MPI work, `finish` waits and unpacks. All three are to be called by all
     ranks of `comm`, in the same order; `free` gives the requests back. buffers(bytes) allocates what MPI reads and
-    writes: plain memory for arrays of numpy, pinned or device memory for those of a GPU.
+    writes: plain memory for arrays of numpy, pinned or device memory for those of a GPU. mirror: an exchange of the
+    same slots the other way, never under way at the same time: its buffers are used.
     """
 
-    def __init__(self, comm: MPI.Comm, messages: Sequence[Message], *, buffers: "Buffers | None" = None) -> None:
+    def __init__(
+        self,
+        comm: MPI.Comm,
+        messages: Sequence[Message],
+        *,
+        buffers: "Buffers | None" = None,
+        mirror: "Exchange | None" = None,
+    ) -> None:
         self.timing = Timing()
         self._buffers = buffers or Buffers()
         self._moves: list[tuple[Sequence[Any], list[Any], Sequence[Any], list[Any]]] = []
         self._requests: list[MPI.Prequest] = []
         self._bytes = 0
-        for message in messages:
-            out, out_parts = self._buffers.allocate(message.send)
-            back, back_parts = self._buffers.allocate(message.receive)
+        self._wholes: list[tuple[Any, Any]] = []
+        for number, message in enumerate(messages):
+            if mirror is None:
+                out, out_parts = self._buffers.allocate(message.send)
+                back, back_parts = self._buffers.allocate(message.receive)
+            else:
+                back, out = mirror._wholes[number]  # noqa: SLF001 - the same class
+                _, back_parts, _, out_parts = mirror._moves[number]  # noqa: SLF001 - the same class
+            self._wholes.append((out, back))
             self._moves.append((message.send, out_parts, message.receive, back_parts))
             self._requests.append(comm.Recv_init(self._buffers.for_mpi(back), message.peer, message.receive_tag))
             self._requests.append(comm.Send_init(self._buffers.for_mpi(out), message.peer, message.send_tag))
@@ -120,7 +134,7 @@ class Exchange:
         for send, parts, _, _ in self._moves:
             for view, part in zip(send, parts, strict=True):
                 part[...] = view
-        self._buffers.settle_out()
+        self._buffers.settle_out([out for out, _ in self._wholes])
         MPI.Prequest.Startall(self._requests)
         self.timing.sent += self._bytes
         self.timing.seconds += time.perf_counter() - began
@@ -134,7 +148,7 @@ class Exchange:
         """Wait for what was started, and unpack."""
         began = time.perf_counter()
         MPI.Request.Waitall(self._requests)
-        self._buffers.settle_in()
+        self._buffers.settle_in([back for _, back in self._wholes])
         for _, _, receive, parts in self._moves:
             for view, part in zip(receive, parts, strict=True):
                 view[...] = part
@@ -167,10 +181,10 @@ class Buffers:
         """What mpi4py is given for a buffer."""
         return whole
 
-    def settle_out(self) -> None:
+    def settle_out(self, wholes: Sequence[Any]) -> None:
         """All packing has happened when this returns."""
 
-    def settle_in(self) -> None:
+    def settle_in(self, wholes: Sequence[Any]) -> None:
         """What MPI received may be unpacked when this returns."""
 
 

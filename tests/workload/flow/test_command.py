@@ -116,16 +116,16 @@ def fields_of(folder: Path) -> dict[str, Any]:
         return {name: fields[name].values for name in ("density", "u", "v", "w")}
 
 
-OPTIONS = ("--case", "cylinder", "--grid", "132x41x3", "--reynolds", "60")
+OPTIONS = ("--case", "cylinder", "--grid", "66x21x3", "--reynolds", "40")
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (4, 1)])
 def test_a_run_that_was_killed_goes_on_to_the_same_bits_on_other_ranks(
     workload_run: WorkloadRun, tmp_path: Path, before: int, after: int
 ) -> None:
-    whole = workload_run(1, "flow", *OPTIONS, "--steps", "600", "--output", tmp_path / "whole")
+    whole = workload_run(1, "flow", *OPTIONS, "--steps", "300", "--output", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
-    kept = ("--checkpoint", tmp_path / "kept", "--every", "50")
+    kept = ("--checkpoint", tmp_path / "kept", "--every", "20")
     endless = flow_command(before, *OPTIONS, "--steps", "1000000", "--output", tmp_path / "out", *kept)
     job = {"AWS_BATCH_JOB_ID": "job-1", "AWS_BATCH_JOB_ATTEMPT": "1"}
     with subprocess.Popen(
@@ -133,13 +133,13 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits_on_other_ranks(
     ) as running:
         assert running.stdout is not None
         for line in running.stdout:
-            if "saved step 100" in line:
+            if "saved step 60" in line:
                 break
         os.killpg(running.pid, signal.SIGKILL)
     assert running.returncode != 0
     assert not (tmp_path / "out").exists()
     retry = {"AWS_BATCH_JOB_ID": "job-1", "AWS_BATCH_JOB_ATTEMPT": "2"}
-    done = workload_run(after, "flow", *OPTIONS, "--steps", "600", "--output", tmp_path / "out", *kept, env=retry)
+    done = workload_run(after, "flow", *OPTIONS, "--steps", "300", "--output", tmp_path / "out", *kept, env=retry)
     assert done.returncode == 0, done.stderr
     assert "going on from step" in done.stdout
     for name, values in fields_of(tmp_path / "whole").items():

@@ -44,26 +44,26 @@ class Buffers(halo.Buffers):
     def __init__(self, cupy: Any, *, aware: bool) -> None:
         self._cupy = cupy
         self._aware = aware
-        self._staged: list[tuple[Any, Any]] = []  # device, pinned
+        self._pinned: dict[int, Any] = {}  # by the device's address
 
     def empty(self, count: int, dtype: Any) -> Any:
         device = self._cupy.empty(count, dtype)
         if not self._aware:
             memory = self._cupy.cuda.alloc_pinned_memory(device.nbytes)
-            self._staged.append((device, np.frombuffer(memory, dtype, count)))
+            self._pinned[device.data.ptr] = np.frombuffer(memory, dtype, count)
         return device
 
     def for_mpi(self, whole: Any) -> Any:
-        return whole if self._aware else next(pinned for device, pinned in self._staged if device is whole)
+        return whole if self._aware else self._pinned[whole.data.ptr]
 
-    def settle_out(self) -> None:
-        for device, pinned in self._staged:
-            device.get(out=pinned, blocking=False)
+    def settle_out(self, wholes: Sequence[Any]) -> None:
+        for whole in () if self._aware else wholes:
+            whole.get(out=self._pinned[whole.data.ptr], blocking=False)
         self._cupy.cuda.get_current_stream().synchronize()
 
-    def settle_in(self) -> None:
-        for device, pinned in self._staged:
-            device.set(pinned)
+    def settle_in(self, wholes: Sequence[Any]) -> None:
+        for whole in () if self._aware else wholes:
+            whole.set(self._pinned[whole.data.ptr])
 
 
 class Machine(Protocol):

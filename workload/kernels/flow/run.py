@@ -57,7 +57,11 @@ def run(case: Case, options: Options, comm: MPI.Intracomm) -> int:
         if options.compile_only:
             return 0
         with _checkpoints(case, options, comm) as checkpoints:
-            return _Run(flow, options, checkpoints, began).go()
+            code = _Run(flow, options, checkpoints, began).go()
+        # Rank 0 still drew pictures while the others were done. Debian's MPICH 4.0.2 (UCX) never ends where one rank is
+        # in MPI_Finalize some seconds before another.
+        comm.Barrier()
+        return code
     finally:
         flow.close()
 

@@ -78,7 +78,6 @@ class Part:
             if self.decomposition.neighbour(self.rank, crossing.offset) is not None
         ]
 
-    @cached_property
     def around(self) -> linking.Surroundings:
         indices = [
             np.arange(start - 1, start + count + 1) % cells
@@ -97,7 +96,7 @@ class Part:
             order=self.case.side_order(),
         )
 
-    def links(self, dtype: npt.DTypeLike) -> tuple[linking.Links, linking.Openings]:
+    def links(self, around: linking.Surroundings, dtype: npt.DTypeLike) -> tuple[linking.Links, linking.Openings]:
         case = self.case
 
         def wall_speed(side: int, direction: int, x: Any, y: Any, z: Any) -> Any:
@@ -113,7 +112,7 @@ class Part:
             2 * axis + high for axis in range(3) for high in range(2) if case.sides[axis][high].kind == "outlet"
         )
         return linking.links(
-            self.around, self.layout, columns=self.columns, open_sides=open_sides, wall_speed=wall_speed, dtype=dtype
+            around, self.layout, columns=self.columns, open_sides=open_sides, wall_speed=wall_speed, dtype=dtype
         )
 
 
@@ -131,10 +130,11 @@ class Flow:
         decomposition = decompose(case.grid, comm.size, periodic=case.periodic, face_cost=FACE_COST)
         self.part = Part(case=case, decomposition=decomposition, rank=comm.rank)
         part = self.part
-        links, openings = part.links(dtype)
+        around = part.around()
+        links, openings = part.links(around, dtype)
         self.kernel = kernel(
             layout=part.layout,
-            around=part.around,
+            around=around,
             columns=part.columns,
             links=links,
             openings=openings,
@@ -152,9 +152,11 @@ class Flow:
             lambda peer: Part(case=case, decomposition=decomposition, rank=peer).crossings(),
             self._slots,
         )
-        self._fetch, self._give = (
-            halo.Exchange(comm, messages, buffers=self.kernel.buffers()) for messages in (fetch, give)
-        )
+        buffers = self.kernel.buffers()
+        self._fetch = halo.Exchange(comm, fetch, buffers=buffers)
+        self._give = halo.Exchange(comm, give, buffers=buffers, mirror=self._fetch)
+        # What is around each cell is needed no more: a mask of the fluid is kept, where there is something else.
+        self._fluid = np.ones(0, dtype=np.bool_) if case.obstacle is None else around.fluid
         self._start()
 
     def _slots(self, population: int, box: Sequence[tuple[int, int]]) -> Any:
@@ -219,10 +221,10 @@ class Flow:
         self._give.finish()
         self.kernel.return_across()
 
-    @cached_property
+    @property
     def fluid(self) -> npt.NDArray[np.bool_]:
         """The block's cells that are fluid, (nz, ny, nx)."""
-        return self.part.around.fluid
+        return self._fluid if self._fluid.size else np.broadcast_to(np.True_, self.part.shape[::-1])
 
     def fields(self, planes: slice = slice(None)) -> tuple[Any, list[Any]]:
         """Density and velocity (x, y, z) of the block's planes, each (planes, ny, nx); solid: density 1, at rest."""
@@ -267,7 +269,7 @@ class Flow:
 
     def memory(self) -> int:
         """Bytes of arrays that last, of all ranks. Collective."""
-        mine = self.kernel.memory() + self.part.around.kinds.nbytes + self._fetch.memory + self._give.memory
+        mine = self.kernel.memory() + self._fluid.nbytes + self._fetch.memory
         return int(self.comm.allreduce(mine))
 
     @property
