@@ -178,6 +178,14 @@ def gang(mpi: str) -> Iterator[GangProcesses]:
 
 
 @pytest.fixture
+def another_gang(mpi: str) -> Iterator[GangProcesses]:
+    """A second one, beside the first."""
+    made = _gang(mpi)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def mpich_gang() -> Iterator[GangProcesses]:
     """A gang with MPICH: where the MPI makes no difference."""
     if not LAUNCHERS["mpich"].exists():

@@ -47,7 +47,7 @@ def test_a_rank_that_ignores_sigterm_is_killed_after_the_grace(gang: Any, victim
 
 
 def test_a_child_that_got_sigterm_goes_on_beating_until_main_says_end(mpich_gang: Any) -> None:
-    work = "trap 'sleep 4; echo saved; exit 0' TERM; echo in; while :; do sleep 0.05; done"
+    work = "trap 'sleep 3.5; echo saved; exit 0' TERM; echo in; while :; do sleep 0.05; done"
     mpich_gang.start_all(2, ["sh", "-c", work], TUTTI_NODE_SILENCE="3")
     mpich_gang.until_said("] in", 1)
     mpich_gang.nodes["1"].terminate()
