@@ -38,7 +38,7 @@ from workload.progress import tell_stopped
 from workload.vault import control, inventory, lock
 from workload.vault.store import Store, StoreError, open_store
 
-SEEN_S: Final = 10.0  # a client of NFS may believe for some seconds that a name is not there
+SEEN_S: Final = 5.0  # a client of NFS may believe for some seconds that a name is not there
 SEEN_POLL_S: Final = 0.1
 
 

@@ -62,7 +62,7 @@ def test_stop_saves_and_exits_with_213_and_the_next_run_does_not_stop_again(
     assert [(f.step, f.good) for f in inventory.survey(store)] == [(answer.step, True)]
     assert store.get("lock.json") is None
 
-    again = steps(2, target, 50)
+    again = steps(1, target, 50)
     assert again.result == {
         "start": answer.step,
         "notes": {"half": answer.step / 2},

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from workload.vault import inventory
-from workload.vault.store import Store
+from workload.vault.store import Store, open_store
 
 Steps = Callable[..., Any]
 STAGES = ["begin", "folder", "own blocks", "all blocks", "before manifest", "manifest", "committed", "pruning"]
@@ -22,7 +22,9 @@ BEFORE_COMMIT = STAGES[: STAGES.index("manifest")]
 def test_a_run_killed_at_any_stage_of_a_save_goes_on_as_if_nothing_had_happened(
     steps: Steps, uninterrupted: Callable[[int], str], target: str, store: Store, stage: str
 ) -> None:
-    before, after = {"own blocks": (4, 1), "manifest": (3, 2)}.get(stage, (2, 3))
+    # Ranks before and after. Those of S3 are fewer: each imports boto3, half a second of a core.
+    few, others = ({"own blocks": (3, 1)}, (2, 1)) if target.startswith("s3:") else ({"own blocks": (4, 1)}, (2, 3))
+    before, after = few.get(stage, others)
     # Once it has all blocks, rank 0 alone decides; every other stage may hit any rank.
     mortal = 0 if stage in {"all blocks", "before manifest", "manifest"} else before - 1
     killed = steps(before, target, 10, "--every", "3", "--die-at", f"{mortal}:2:{stage}")
@@ -97,31 +99,23 @@ def test_a_damaged_block_is_named_and_the_checkpoint_before_it_used(
     assert [(f.step, f.good) for f in inventory.survey(store)] == [(16, True), (12, True)]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param(lambda data: data[: len(data) // 2], id="half written"),
-        pytest.param(lambda _: b"", id="empty"),
-        pytest.param(lambda data: data.replace(b'"step":8', b'"step":9'), id="changed"),
-    ],
-)
-def test_a_manifest_that_is_not_whole_is_not_believed(
-    steps: Steps, target: str, store: Store, damage: Callable[..., None], change: Callable[[bytes], bytes]
-) -> None:
-    assert steps(1, target, 8).code == 0
-    damage(f"{inventory.survey(store)[0].folder}/manifest.json", change)
-    again = steps(2, target, 9)
-    assert again.result["start"] == 4
-    assert "manifest" in again.out
-
-
-def test_when_no_checkpoint_is_good_the_run_does_not_start_over_in_silence(
+def test_a_manifest_half_written_is_not_believed(
     steps: Steps, target: str, store: Store, damage: Callable[..., None]
 ) -> None:
+    assert steps(1, target, 8).code == 0
+    damage(f"{inventory.survey(store)[0].folder}/manifest.json", lambda data: data[: len(data) // 2])
+    again = steps(2, target, 9)
+    assert again.result["start"] == 4
+    assert "the manifest cannot be read" in again.out
+
+
+def test_when_no_checkpoint_is_good_the_run_does_not_start_over_in_silence(steps: Steps, tmp_path: Path) -> None:
+    target = tmp_path / "checkpoints"
+    store = open_store(str(target))
     assert steps(2, target, 8).code == 0
     for found in inventory.survey(store):
         assert found.manifest is not None
-        damage(found.manifest.keys()[0], lambda _: None)
+        (target / found.manifest.keys()[0]).unlink()
     again = steps(2, target, 12)
     assert again.code == 3
     assert "none of the 2 checkpoints" in again.err
