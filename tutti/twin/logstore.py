@@ -115,7 +115,7 @@ def read_backward(path: Path, offset: int, *, lines: int, limit: int) -> list[Lo
     for row in rows[skipped:]:
         stamp, _, message = row.partition(b"\t")
         end = at + len(row) + 1
-        found.append(LogEvent(timestamp=int(stamp), message=message.decode(errors="replace"), offset=at, end=end))
+        found.append(LogEvent(int(stamp), message.decode(errors="replace"), at, end))
         at = end
     return found
 

@@ -125,9 +125,18 @@ class Logs:
         }
         limit = min(request.get("limit", PAGE_EVENTS), PAGE_EVENTS)
         page, positions, more = _merged(paths, positions, limit, end)
-        accept = _pattern(request.get("filterPattern", ""))
+        accept = _pattern(request["filterPattern"]) if request.get("filterPattern") else None
+        ids = {name: f"{zlib.crc32(name.encode()):010d}" for name in names}
         events = [
-            {**_event(e), "logStreamName": name, "eventId": _event_id(name, e)} for name, e in page if accept(e.message)
+            {
+                "logStreamName": name,
+                "timestamp": e.timestamp,
+                "message": e.message,
+                "ingestionTime": e.timestamp,
+                "eventId": f"{ids[name]}{e.offset:020d}",
+            }
+            for name, e in page
+            if accept is None or accept(e.message)
         ]
         result: dict[str, Any] = {"events": events, "searchedLogStreams": []}
         if more:
@@ -162,19 +171,17 @@ def _event(event: LogEvent) -> dict[str, Any]:
     return {"timestamp": event.timestamp, "message": event.message, "ingestionTime": event.timestamp}
 
 
-def _event_id(stream: str, event: LogEvent) -> str:
-    return f"{zlib.crc32(stream.encode()):010d}{event.offset:020d}"
-
-
 def _merged(
     paths: dict[str, Path], positions: dict[str, int], limit: int, end: int | None
 ) -> tuple[list[tuple[str, LogEvent]], dict[str, int], bool]:
     """One page of all streams in order of time, the positions after it, and whether more follow."""
+    # Read somewhat more than each stream's part of the page: what is read and not sent is read again.
+    lines = max(100, 3 * limit // (2 * max(1, len(paths))))
     share = max(64 * 1024, 2 * PAGE_BYTES // max(1, len(paths)))
     rows: list[tuple[int, int, str, LogEvent]] = []
     horizon: int | None = None  # of a stream that was not read to its end: what comes later must wait
     for number, (name, path) in enumerate(paths.items()):
-        events, more = logstore.read_forward(path, positions[name], lines=limit, limit=share)
+        events, more = logstore.read_forward(path, positions[name], lines=lines, limit=share)
         if end is not None and events and events[-1].timestamp >= end:
             events, more = [e for e in events if e.timestamp < end], False
         if more and events:
