@@ -21,7 +21,7 @@ from typing import Any
 
 from tutti.cluster import Cluster
 from tutti.listing import list_jobs
-from tutti.logs import Stream, read_all
+from tutti.logs import Stream, no_collector, read_all
 from tutti.sweep import Sweeper
 from tutti.sweepfile import Sweep
 
@@ -143,11 +143,12 @@ def read_logs() -> None:
     cluster = Cluster.current()
     streams = [Stream(name=f"bench/{node}", node=node, attempt=1) for node in range(NODES)]
     start, count, last = time.perf_counter(), 0, 0
-    for line in read_all(cluster.logs, cluster.card.log_group, streams):
-        count += 1
-        if line.at_ms < last:
-            raise SystemExit("the merge is out of order")
-        last = line.at_ms
+    with no_collector():  # as `tutti logs` does
+        for line in read_all(cluster.logs, cluster.card.log_group, streams):
+            count += 1
+            if line.at_ms < last:
+                raise SystemExit("the merge is out of order")
+            last = line.at_ms
     seconds = time.perf_counter() - start
     mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"lines": count, "seconds": seconds, "mb": mb}))

@@ -73,6 +73,7 @@ def logs(
 ) -> None:
     from tutti.cli.gauge import Gauge  # noqa: PLC0415  --help must not pay for it
     from tutti.cli.live import rendered  # noqa: PLC0415  --help must not pay for it
+    from tutti.logs import no_collector  # noqa: PLC0415  the same
     from tutti.run import Run  # noqa: PLC0415  the same
 
     pattern = compiled(grep)
@@ -90,15 +91,16 @@ def logs(
         found = deque(found, maxlen=tail) if tail else found
     out = sys.stdout
     gauge = Gauge(sys.stderr) if follow else None
-    for line in islice(found, head) if head else found:
-        text = json_line(line) if json else rendered(line, events=events, out=out)
-        if gauge is not None:
-            gauge.see(line.line)
-        if text is not None:
-            with gauge.aside() if gauge is not None else nullcontext():
-                out.write(text + "\n")
-                if follow:
-                    out.flush()
+    with nullcontext() if follow else no_collector():
+        for line in islice(found, head) if head else found:
+            text = json_line(line) if json else rendered(line, events=events, out=out)
+            if gauge is not None:
+                gauge.see(line.line)
+            if text is not None:
+                with gauge.aside() if gauge is not None else nullcontext():
+                    out.write(text + "\n")
+                    if follow:
+                        out.flush()
     if gauge is not None:
         gauge.end()
 
