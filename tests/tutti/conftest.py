@@ -113,27 +113,37 @@ def cluster(twin_home: Path) -> Cluster:
 
 
 @pytest.fixture
-def tutti(twin_home: Path, monkeypatch: pytest.MonkeyPatch) -> Tutti:
-    """Run `tutti ARGS...` against the running twin, without a terminal.
+def at_home(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Tutti]:
+    """`tutti ARGS...` in a given home, as a fresh user without a terminal.
 
     In this process: to start Python and import boto3 again for each call would be most of the suite's time. That it works
-    as a process is what `tests/tutti/cli/test_main.py` is for.
+    as a process too is seen where a test needs one: pipes, Ctrl-C, what is imported.
     """
-    for name in [n for n in os.environ if n.startswith(("AWS_", "TUTTI_"))]:
-        monkeypatch.delenv(name)
-    for name, value in clean_environ(twin_home).items():
-        monkeypatch.setenv(name, value)
 
-    def run(*args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        out, error = io.StringIO(), io.StringIO()
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        with redirect_stdout(out), redirect_stderr(error), pytest.raises(SystemExit) as ended:
-            main(args)
-        code = ended.value.code
-        assert isinstance(code, int)
-        return subprocess.CompletedProcess(["tutti", *args], code, out.getvalue(), error.getvalue())
+    def made(home: Path) -> Tutti:
+        for name in [n for n in os.environ if n.startswith(("AWS_", "TUTTI_"))]:
+            monkeypatch.delenv(name)
+        for name, value in clean_environ(home).items():
+            monkeypatch.setenv(name, value)
 
-    return run
+        def run(*args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+            out, error = io.StringIO(), io.StringIO()
+            monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+            with redirect_stdout(out), redirect_stderr(error), pytest.raises(SystemExit) as ended:
+                main(args)
+            code = ended.value.code
+            assert isinstance(code, int)
+            return subprocess.CompletedProcess(["tutti", *args], code, out.getvalue(), error.getvalue())
+
+        return run
+
+    return made
+
+
+@pytest.fixture
+def tutti(twin_home: Path, at_home: Callable[[Path], Tutti]) -> Tutti:
+    """`tutti ARGS...` against the running twin."""
+    return at_home(twin_home)
 
 
 def clean_environ(home: Path) -> dict[str, str]:

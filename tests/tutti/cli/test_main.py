@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,28 +26,9 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def tutti(home: Home) -> Tutti:
-    """Run `tutti ARGS...` as a process, in a home of its own, without a terminal."""
-
-    def run(*args: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        keep = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TUTTI_"))}
-        base = {
-            **keep,
-            "TUTTI_HOME": str(home.root),
-            "COLUMNS": "80",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "HOME": str(home.root),
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "tutti.cli", *args],
-            env={**base, **(environ or {})},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    return run
+def tutti(home: Home, at_home: Callable[[Path], Tutti]) -> Tutti:
+    """`tutti ARGS...` in a home of its own, where no twin runs."""
+    return at_home(home.root)
 
 
 def keep(home: Home, card: Card) -> None:
