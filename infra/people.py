@@ -21,15 +21,13 @@ DESCRIBE: Final = (
     "batch:DescribeJobQueues",
     "batch:DescribeJobs",
     "batch:ListJobs",
-    "ec2:DescribeInstanceTypes",
+    "ec2:DescribeInstances",
     "ec2:DescribeRouteTables",
     "ec2:DescribeSecurityGroups",
     "ec2:DescribeSubnets",
     "ec2:DescribeVpcEndpoints",
-    "ecr:GetAuthorizationToken",
     "pricing:GetProducts",
     "servicequotas:GetServiceQuota",
-    "servicequotas:ListServiceQuotas",
     "sts:GetCallerIdentity",
 )
 
@@ -73,7 +71,8 @@ def lead(scope: Scope) -> Document:
         *_everyday(scope),
         *_submit(scope),
         *_end(scope, owner=False),
-        allow(["scheduler:UpdateSchedule", "scheduler:DeleteSchedule"], scope.schedules),
+        allow(["scheduler:GetSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"], scope.schedules),
+        allow(["scheduler:ListSchedules"], "*"),
         *resume,
     )
 
@@ -101,34 +100,25 @@ def _everyday(scope: Scope) -> list[Document]:
     return [
         allow(DESCRIBE, "*"),
         allow(["batch:GetJobQueueSnapshot"], scope.queues, _own(scope)),
-        allow(["batch:ListTagsForResource"], scope.jobs),
         allow(["ssm:GetParameter"], scope.card),
         allow(
-            [
-                "logs:DescribeLogStreams",
-                "logs:FilterLogEvents",
-                "logs:GetLogEvents",
-                "logs:StartQuery",
-                "logs:StartLiveTail",
-            ],
+            ["logs:FilterLogEvents", "logs:GetLogEvents"],
             [*scope.log_groups, *(f"{arn}:*" for arn in scope.log_groups)],
         ),
-        allow(["logs:GetQueryResults", "logs:StopQuery"], "*"),
-        allow(["s3:GetBucketLocation"], scope.bucket),
         allow(["s3:ListBucket"], scope.bucket, {"StringLike": {"s3:prefix": [scope.prefix, f"{scope.prefix}*"]}}),
         allow(OBJECT_ACTIONS, f"{scope.bucket}/{scope.prefix}*"),
         allow(
             [
                 "elasticfilesystem:DescribeFileSystems",
                 "elasticfilesystem:DescribeMountTargets",
+                "elasticfilesystem:DescribeMountTargetSecurityGroups",
                 "elasticfilesystem:DescribeFileSystemPolicy",
             ],
             scope.file_system,
         ),
-        *([allow(["ecr:DescribeImages", "ecr:BatchGetImage"], scope.repositories)] if scope.repositories else []),
-        allow(["sns:Subscribe", "sns:ListSubscriptionsByTopic"], scope.topic),
-        allow(["scheduler:CreateSchedule", "scheduler:GetSchedule"], scope.schedules),
-        allow(["scheduler:ListSchedules"], "*"),
+        *([allow(["ecr:DescribeImages"], scope.repositories)] if scope.repositories else []),
+        allow(["sns:Subscribe"], scope.topic),
+        allow(["scheduler:CreateSchedule"], scope.schedules),
         allow(
             ["iam:PassRole"],
             scope.scheduler_role,

@@ -150,5 +150,10 @@ def test_roles_are_made_and_passed_under_our_name_alone() -> None:
         assert all(":role/tutti-" in arn or "/tutti-" in arn for arn in resources_for(action))
 
 
+def test_it_fits_a_roles_inline_policies() -> None:
+    """10,240 characters without white space (IAM quotas)."""
+    assert len(json.dumps(DOCUMENT, separators=(",", ":"))) < 10_240
+
+
 def test_nothing_is_allowed_whole() -> None:
     assert [a for s in DOCUMENT["Statement"] for a in s["Action"] if a == "*" or a.endswith(":*")] == []
