@@ -24,6 +24,7 @@ DESCRIBE: Final = (
     "ec2:DescribeInstances",
     "ec2:DescribeRouteTables",
     "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSpotPriceHistory",
     "ec2:DescribeSubnets",
     "ec2:DescribeVpcEndpoints",
     "pricing:GetProducts",

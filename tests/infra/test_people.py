@@ -61,14 +61,8 @@ def called() -> dict[str, set[str]]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr in operations():
                 found[node.attr] = operations()[node.attr]
-            elif (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr == "get_paginator"
-            ):
-                (name,) = node.args
-                assert isinstance(name, ast.Constant)
-                found[str(name.value)] = operations()[str(name.value)]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in operations():
+                found[node.value] = operations()[node.value]
     return found
 
 
