@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from workload.contract import Event, ExitCode, Progress
+from workload.contract import Event, ExitCode, Progress, resolve_shared
 from workload.gang import preflight, processes
 from workload.gang.chores import Chores
 from workload.gang.daemons import Daemons
@@ -291,12 +291,17 @@ class Member:
 
     def _prepare(self, told: Mapping[str, Any]) -> None:
         node, layout = self._job.node, Layout.from_message(told)
+        try:
+            where = self._workdir()
+        except ValueError as error:
+            self._wire.send({"t": "prepared", "problem": str(error), "code": ExitCode.SETTINGS})
+            return
         self._ranks = Ranks(
             self._loop,
             log=self._log,
             folder=self._job.run_folder,
             places=places_of(node, layout),
-            job_folder=node.job_folder / self._job.settings.workdir,
+            job_folder=where,
             on_record=self._record,
             on_progress=self._progress,
             on_output=self._output,
@@ -312,6 +317,14 @@ class Member:
             own.mkdir(mode=0o700)
             self._environment["TMPDIR"] = str(own)
         self._wire.send({"t": "prepared", "shim": str(self._ranks.shim)})
+
+    def _workdir(self) -> Path:
+        """Where the ranks run: the job's folder, or what the job says, from there or on the shared folder."""
+        asked = self._job.settings.workdir
+        folder = self._job.node.job_folder / resolve_shared(asked, self._job.environ)
+        if not folder.is_dir():
+            raise ValueError(f"workdir: {asked} is no folder on this node ({folder}); inputs are below input/")
+        return folder
 
     def _measure(self) -> None:
         if self._ranks is None or not self._job.settings.metrics:

@@ -95,3 +95,18 @@ def test_a_secret_that_cannot_be_fetched_is_210_and_its_value_is_never_told(mpic
     )
     assert mpich_gang.codes() == [210]
     assert "TOKEN: cannot read arn:aws" in mpich_gang.log()
+
+
+def test_ranks_run_where_the_job_says(mpich_gang: Any, tmp_path: Path) -> None:
+    (tmp_path / "input").mkdir()
+    for name, workdir in (("shared", "shared:input"), ("relative", "output")):
+        mpich_gang.start(0, 1, ["sh", "-c", "pwd"], name=name, TUTTI_SHARED=str(tmp_path), TUTTI_WORKDIR=workdir)
+        assert mpich_gang.until_ended(name) == 0
+    assert f"] {tmp_path}/input" in mpich_gang.log("shared")
+    assert f"] {mpich_gang.folder}/{mpich_gang.job_id}-1-0/output" in mpich_gang.log("relative")
+
+
+def test_a_workdir_that_is_not_there_is_210_and_named(mpich_gang: Any) -> None:
+    mpich_gang.start_all(2, ["echo", "ran"], TUTTI_WORKDIR="/no/such")
+    assert mpich_gang.codes() == [210, 0]
+    assert "workdir: /no/such is no folder on this node" in mpich_gang.log()
