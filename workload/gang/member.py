@@ -18,6 +18,7 @@ from workload.contract import Event, ExitCode, Progress, resolve_shared
 from workload.gang import preflight, processes
 from workload.gang.chores import Chores
 from workload.gang.daemons import Daemons
+from workload.gang.fulllog import FullLog
 from workload.gang.installed import Installation
 from workload.gang.keys import GangKeys
 from workload.gang.launch import daemon_environment
@@ -305,6 +306,7 @@ class Member:
             on_record=self._record,
             on_progress=self._progress,
             on_output=self._output,
+            full=FullLog(node.job_folder) if self._job.settings.outputs else None,
         )
         clean = {**self._job.environ, **self._chores.secrets}
         self._environment = {

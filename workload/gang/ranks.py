@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from workload.contract import Progress, Variable
 from workload.gang import limits, processes, stacks
+from workload.gang.fulllog import FullLog
 from workload.gang.limiter import Limiter, Lines
 from workload.gang.log import Log
 from workload.gang.loop import Loop
@@ -68,7 +69,7 @@ class Ranks:
         on_record: Callable[[RankRecord], None],
         on_progress: Callable[[Progress, Mapping[str, Any]], None],
         on_output: Callable[[], None],
-        full: Path | None = None,
+        full: FullLog | None = None,
     ) -> None:
         limits.raise_for_ranks()
         self._loop = loop
@@ -81,7 +82,7 @@ class Ranks:
         self._limiter = Limiter()
         self._draining = False
         self._closed = False
-        self._full = full.open("ab") if full else None
+        self._full = full
         self._reports = Lines()
         self._report = self._pipe("report")
         loop.add(self._report, self._hear)
@@ -228,7 +229,7 @@ class Ranks:
             if line.strip():
                 one.last.append(line)
             if self._full:
-                self._full.write(b"%d: %s\n" % (-1 if rank is None else rank, line))
+                self._full.write(rank, line)
             self._limiter.put(rank, line)
         self._write(self._limiter.due(now))
         if self._limiter.waiting() and not self._draining:
@@ -278,6 +279,9 @@ class Ranks:
         self._drain(one)
         words = b"\n".join(one.last).decode("utf-8", "replace")[-LAST_WORDS_CHARACTERS:]
         one.record = replace(one.record, ended=now, code=code, reported=reported, last_words=words)
+        # Before the record: its arrival may start the upload.
+        if self._full and self._limiter.dropped and not self.running() and (kept := self._full.keep()):
+            self._log.says(f"all that the ranks wrote is in output/{kept.name}")
         self._on_record(one.record)
 
     def _watch(self, one: _Local, record: RankRecord, pid: int) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from workload.contract import Progress, Variable
 from workload.gang import processes, stacks
+from workload.gang.fulllog import FullLog
 from workload.gang.log import Log
 from workload.gang.loop import Loop
 from workload.gang.places import Place
@@ -50,7 +51,7 @@ class Alone:
         self.outputs = 0
         self.job_folder = folder / "job"
         self.job_folder.mkdir()
-        self.full = folder / "ranks.log"
+        self.full = self.job_folder / "output" / "ranks.log"
         self.ranks = Ranks(
             self.loop,
             log=self.log,
@@ -60,7 +61,7 @@ class Alone:
             on_record=self.records.append,
             on_progress=lambda progress, datagram: self.progress.append((progress, dict(datagram))),
             on_output=self._output,
-            full=self.full,
+            full=FullLog(self.job_folder),
         )
 
     def _output(self) -> None:
@@ -153,7 +154,8 @@ def test_what_was_written_last_comes_before_the_record(alone: Alone) -> None:
 
 def test_a_flood_is_cut_down_said_and_whole_in_the_file(alone: Alone) -> None:
     alone.run([sys.executable, "-c", "for i in range(100_000): print('flood', i)"])
-    said = [text for rank, text in alone.log.lines if rank is None]
+    *said, kept = [text for rank, text in alone.log.lines if rank is None]
+    assert kept == "all that the ranks wrote is in output/ranks.log"
     lines = alone.text()
     assert "lines of the ranks' output left out here" in said[0]
     left_out = sum(int(text.split()[0].replace(",", "")) for text in said)
@@ -162,6 +164,12 @@ def test_a_flood_is_cut_down_said_and_whole_in_the_file(alone: Alone) -> None:
     assert len(lines) >= 10_000
     alone.ranks.close()
     assert alone.full.read_bytes().count(b"\n") == 100_000
+
+
+def test_what_fits_into_the_log_leaves_no_file(alone: Alone) -> None:
+    alone.run(sh("echo little"))
+    alone.ranks.close()
+    assert not alone.full.exists()
 
 
 def test_every_piece_of_output_is_a_sign_of_progress(alone: Alone) -> None:
