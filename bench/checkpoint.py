@@ -60,10 +60,10 @@ def main() -> int:
 
 def run_rank(given: argparse.Namespace) -> int:
     """One rank's part; rank 0 prints. The imports are here: the parent must not start MPI."""
-    import numpy as np  # noqa: PLC0415
-    from mpi4py import MPI  # noqa: PLC0415
+    import numpy as np
+    from mpi4py import MPI
 
-    from workload.checkpoint import Block, Checkpoints  # noqa: PLC0415
+    from workload.checkpoint import Block, Checkpoints
 
     comm = MPI.COMM_WORLD
     rows = int(given.gib * 1024) // comm.size
@@ -115,7 +115,7 @@ def run_rank(given: argparse.Namespace) -> int:
 
 
 def report(seconds: dict[str, list[float]], size: int, ranks: int, calls: dict[str, float]) -> int:
-    from workload.interval import automatic  # noqa: PLC0415  as above
+    from workload.interval import automatic
 
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     for name, value in middle.items():
@@ -183,7 +183,7 @@ def pages_in_memory(descriptor: int) -> int:
 
 def tensorstore_pair(folder: Path, data: Any, back: Any) -> tuple[Callable[[], object], Callable[[], object]]:
     """Write `data` and read into `back` with tensorstore: a Zarr array a chunk, CRC-32 by us as in a manifest."""
-    import tensorstore  # noqa: PLC0415  as above
+    import tensorstore
 
     parts = [(start, min(start + TENSORSTORE_ROWS, len(data))) for start in range(0, len(data), TENSORSTORE_ROWS)]
     sums: list[int] = []
@@ -232,7 +232,7 @@ def per_call(call: Callable[[int], None], first: int) -> float:
 
 
 def progress_cost() -> float:
-    from workload.progress import Progress  # noqa: PLC0415  as above
+    from workload.progress import Progress
 
     return per_call(Progress(10 * CALLS, environ={}).step, 1)
 

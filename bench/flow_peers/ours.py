@@ -18,8 +18,8 @@ from workload.kernels.flow.cases import Asked, cavity
 
 def main(grid: tuple[int, int, int], steps: int, dtypes: Sequence[str], comm: MPI.Intracomm) -> None:
     startup.prepare(os.environ)
-    from workload.kernels.flow.cpu import Cpu  # noqa: PLC0415 - after numba's variables are set
-    from workload.kernels.flow.solver import Flow  # noqa: PLC0415 - the same
+    from workload.kernels.flow.cpu import Cpu
+    from workload.kernels.flow.solver import Flow
 
     cells = grid[0] * grid[1] * grid[2]
     found = {}
