@@ -58,13 +58,15 @@ class Jobs(pulumi.ComponentResource):
             bucket=args.bucket,
         ).apply(properties)
         retry = documents.retry_strategy(definition.attempts)
+        capability = "FARGATE" if definition.pool.config.fargate else "EC2"
         made = aws.batch.JobDefinition(
             definition.name,
             name=definition.name,
             type="multinode" if definition.multi_node else "container",
             node_properties=text if definition.multi_node else None,
             container_properties=None if definition.multi_node else text,
-            platform_capabilities=["FARGATE" if definition.pool.config.fargate else "EC2"],
+            # Gangs know no other than EC2, and Batch takes no word on it for them.
+            platform_capabilities=None if definition.multi_node else [capability],
             parameters=dict(definition.parameters) or None,
             retry_strategy=aws.batch.JobDefinitionRetryStrategyArgs(
                 attempts=retry["attempts"],

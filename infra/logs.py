@@ -67,11 +67,13 @@ class EventAccess(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EventAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tutti:monitoring:EventAccess", name, {}, opts)
-        arn = f"arn:{args.partition}:logs:{args.region}:{args.account}:log-group:{EVENT_GROUPS}/{args.scope}:*"
+        arn = f"arn:{args.partition}:logs:{args.region}:{args.account}:log-group:{EVENT_GROUPS}/{args.scope}"
+        own = "tutti-*" if args.scope == "*" else f"tutti-{args.scope}-*"
+        rules = f"arn:{args.partition}:events:{args.region}:{args.account}:rule/{own}"
         aws.cloudwatch.LogResourcePolicy(
             f"{name}-events",
             policy_name=f"tutti-{name}-events",
-            policy_document=json.dumps(policies.events_to_logs(arn, account=args.account)),
+            policy_document=json.dumps(policies.events_to_logs(arn, rule_arns=rules)),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({})

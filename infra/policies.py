@@ -168,29 +168,39 @@ def execution(*, repository_arns: Sequence[str], log_group_arns: Sequence[str], 
     )
 
 
+EVENTS: Final = "events.amazonaws.com"
+
+
 def publish(topic_arn: str, *, account: str, services: Sequence[str]) -> Document:
-    """A topic's policy: this account's services may publish, nobody else may do anything."""
+    """A topic's policy: services may publish, nobody else may do anything.
+
+    On behalf of this account alone, but for EventBridge: it gives no context when it publishes to SNS, so with a
+    condition nothing would ever arrive ("You can't use Condition blocks in Amazon SNS topic policies for EventBridge").
+    """
+    guarded = {"StringEquals": {"aws:SourceAccount": account}}
     return document(
-        {
-            **allow(["sns:Publish"], topic_arn, {"StringEquals": {"aws:SourceAccount": account}}),
-            "Sid": "OwnServices",
-            "Principal": {"Service": sorted(services)},
-        }
+        *(
+            {
+                **allow(["sns:Publish"], topic_arn, None if service == EVENTS else guarded),
+                "Principal": {"Service": service},
+            }
+            for service in services
+        )
     )
 
 
-def events_to_logs(group_arns: str, *, account: str) -> Document:
-    """EventBridge's right to write this account's events to log groups (a resource policy of CloudWatch Logs)."""
+def events_to_logs(group_arns: str, *, rule_arns: str) -> Document:
+    """EventBridge's right to write events to log groups, as its User Guide has it: the rule is known when it writes.
+
+    Both ARNs are patterns.
+    """
+    services = {"Service": ["delivery.logs.amazonaws.com", EVENTS]}
     return document(
+        {**allow(["logs:CreateLogStream"], f"{group_arns}:*"), "Principal": services},
         {
-            **allow(
-                ["logs:CreateLogStream", "logs:PutLogEvents"],
-                group_arns,
-                {"StringEquals": {"aws:SourceAccount": account}},
-            ),
-            "Sid": "EventsOfOurQueues",
-            "Principal": {"Service": ["delivery.logs.amazonaws.com", "events.amazonaws.com"]},
-        }
+            **allow(["logs:PutLogEvents"], f"{group_arns}:*:*", {"ArnLike": {"aws:SourceArn": rule_arns}}),
+            "Principal": services,
+        },
     )
 
 

@@ -29,14 +29,13 @@ def request(made: Any) -> dict[str, Any]:
     found = {
         "jobDefinitionName": inputs["name"],
         "type": inputs["type"],
-        "platformCapabilities": inputs["platformCapabilities"],
         "retryStrategy": {"attempts": retry["attempts"], "evaluateOnExit": retry["evaluateOnExits"]},
         "timeout": inputs["timeout"],
         "propagateTags": inputs["propagateTags"],
         "tags": inputs["tags"],
         **{key: made.json(key) for key in JSON_KEYS if inputs.get(key)},
     }
-    return found | ({"parameters": inputs["parameters"]} if inputs.get("parameters") else {})
+    return found | {key: inputs[key] for key in ("parameters", "platformCapabilities") if inputs.get(key)}
 
 
 def requests(deployed: Any) -> dict[str, dict[str, Any]]:

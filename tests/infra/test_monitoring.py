@@ -117,11 +117,13 @@ def test_a_notice_holds_what_subscriptions_filter_by(stack: Any) -> None:
     assert notice["message"].startswith("Job cavity (1234): FAILED.")
 
 
-def test_topics_take_messages_of_this_account_alone(stack: Any) -> None:
+def test_topics_take_messages_of_services_alone(stack: Any) -> None:
+    """EventBridge publishes without context: a condition on it would drop every message. All others have one."""
     for policy in stack().of("TopicPolicy"):
-        (statement,) = policy.json("policy")["Statement"]
-        assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
-        assert statement["Action"] == ["sns:Publish"]
+        for statement in policy.json("policy")["Statement"]:
+            assert statement["Action"] == ["sns:Publish"]
+            guarded = statement.get("Condition") == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+            assert guarded == (statement["Principal"]["Service"] != "events.amazonaws.com")
 
 
 def test_alarms_reach_the_topic_and_the_topic_the_operators(stack: Any) -> None:
@@ -185,12 +187,17 @@ def test_the_table_of_failures_reads_the_event_log(stack: Any) -> None:
 
 
 def test_eventbridge_may_write_and_a_shared_stack_says_so_for_all(stack: Any) -> None:
-    def resource(deployed: Any) -> str:
-        (statement,) = deployed.one("LogResourcePolicy").json("policyDocument")["Statement"]
-        return str(statement["Resource"][0])
+    def named(deployed: Any) -> tuple[str, str, str]:
+        stream, write = deployed.one("LogResourcePolicy").json("policyDocument")["Statement"]
+        return stream["Resource"][0], write["Resource"][0], write["Condition"]["ArnLike"]["aws:SourceArn"]
 
-    assert resource(stack()).endswith("log-group:/aws/events/tutti/dev:*")
-    assert resource(stack("shared", pools=[])).endswith("log-group:/aws/events/tutti/*:*")
+    stream, write, rules = named(stack())
+    assert stream.endswith("log-group:/aws/events/tutti/dev:*")
+    assert write.endswith("log-group:/aws/events/tutti/dev:*:*")
+    assert rules.endswith(":rule/tutti-dev-*")
+    assert {r.name.startswith("tutti-dev-") for r in stack().of("EventRule")} == {True}
+    stream, _, rules = named(stack("shared", pools=[]))
+    assert (stream.split(":")[-2], rules.split(":")[-1]) == ("/aws/events/tutti/*", "rule/tutti-*")
 
 
 def test_logs_are_kept_as_long_as_asked(stack: Any) -> None:
