@@ -45,6 +45,7 @@ def test_state_changes_and_blocked_queues_reach_a_rules_target(desk: Desk) -> No
     seen = collect(desk, url, lambda seen: any(e["detail-type"] == "Batch Job Queue Blocked" for e in seen))
     blocked = next(e for e in seen if e["detail-type"] == "Batch Job Queue Blocked")
     assert blocked["detail"]["statusReason"] == "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
+    assert (blocked["detail"]["jobId"], blocked["detail"]["status"]) == (waits, "RUNNABLE")
     control.call(desk.home, "shortage", queue="twin-mpi2-high", on=False)
     desk.until(waits)
     events.remove_targets(Rule="batch", Ids=["1"])

@@ -10,7 +10,8 @@ from tutti.twin import logstore
 from tutti.twin.nodes.logfile import MAX_LINE, LogWriter
 
 LINES = st.lists(
-    st.tuples(st.integers(0, 40), st.text(st.characters(blacklist_characters="\n\r"), max_size=9)), max_size=40
+    st.tuples(st.integers(0, 40), st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=9)),
+    max_size=40,
 )
 
 

@@ -120,9 +120,9 @@ class Runner:
                     children = self._engine.children[job_id] if job.kind is Kind.ARRAY else {}
                     detail = {**job_detail(job, self._registry.place, children), "status": status}
                     self._effects.put((effect, detail))
-            case Blocked(queue, job_id, reason):
+            case Blocked(_, job_id, reason):
                 place = self._registry.place
-                detail = {"jobQueue": place.arn("job-queue", queue), "jobId": job_id, "statusReason": reason}
+                detail = {**job_detail(self._engine.jobs[job_id], place, {}), "statusReason": reason}
                 self._effects.put((effect, detail))
             case _:
                 self._effects.put((effect, None))

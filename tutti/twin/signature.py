@@ -185,9 +185,9 @@ def canonical_request(
     service: str,
 ) -> str:
     """The text that is signed. `pairs`: the query's; `names`: the headers that are covered."""
-    query = "&".join(
-        sorted(f"{quote(k, safe='-_.~')}={quote(v, safe='-_.~')}" for k, v in pairs if k != "X-Amz-Signature")
-    )
+    # Sorted by name, then by value: sorting the joined text would put "00=" before "0=".
+    encoded = sorted((quote(k, safe="-_.~"), quote(v, safe="-_.~")) for k, v in pairs if k != "X-Amz-Signature")
+    query = "&".join(f"{name}={value}" for name, value in encoded)
     covered = "".join(f"{name}:{' '.join(headers.get(name, '').split())}\n" for name in names)
     # Every service but S3 signs the path encoded once more than it is sent.
     path = quote(unquote(path) if service == "s3" else path, safe="/-_.~") or "/"

@@ -99,6 +99,10 @@ def test_definitions_have_revisions_and_old_ones_stay_usable_until_deregistered(
         desk.until(job)
         assert desk.log(job) == [said]
     desk.batch.deregister_job_definition(jobDefinition="twice:2")
+    pages = desk.batch.get_paginator("describe_job_definitions").paginate(
+        jobDefinitionName="twice", PaginationConfig={"PageSize": 1}
+    )
+    assert [d["revision"] for page in pages for d in page["jobDefinitions"]] == [1, 2]
     assert [
         d["revision"]
         for d in desk.batch.describe_job_definitions(jobDefinitionName="twice", status="ACTIVE")["jobDefinitions"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 from tutti.twin.api.details import job_detail, job_summary, node_detail, node_summary
 from tutti.twin.api.errors import ApiError
+from tutti.twin.api.paging import paged, start_of
 from tutti.twin.api.submission import resolve
 from tutti.twin.engine import Engine
 from tutti.twin.jobs import Job, JobSpec, Kind, Status
@@ -117,14 +117,14 @@ class BatchJobs:
     def _list(
         self, engine: Engine, by: str, request: Mapping[str, Any], filters: list[dict[str, Any]], page: int
     ) -> dict[str, Any]:
-        start = _from_token(request.get("nextToken"))
+        start = start_of(request.get("nextToken"))
         status = request.get("jobStatus")
         place = self._registry.place
         if by == "multiNodeJobId":
             job = self._known(engine, request[by], Kind.MULTINODE)
             rows = [node_summary(job, n, place) for n in range(job.spec.nodes)]
             rows = [r for r in rows if status is None or r["status"] == status]
-            return _paged(rows, start, page)
+            return paged("jobSummaryList", rows, start, page)
         if by == "arrayJobId":
             parent = self._known(engine, request[by], Kind.ARRAY)
             children: Iterable[Job] = (engine.jobs[f"{parent.id}:{k}"] for k in range(parent.spec.array_size))
@@ -141,7 +141,7 @@ class BatchJobs:
                 found = [j for j in here if j.status == (status or Status.RUNNING)]
             # Newest first, as AWS sorts.
             found.sort(key=lambda j: -j.number)
-        chosen = _paged(found, start, page)
+        chosen = paged("jobSummaryList", found, start, page)
         return {**chosen, "jobSummaryList": [job_summary(j, place) for j in chosen["jobSummaryList"]]}
 
     def _known(self, engine: Engine, job_id: str, kind: Kind) -> Job:
@@ -236,19 +236,3 @@ def _filter(given: Mapping[str, Any]) -> Callable[[Job], bool]:
 
 def _definition_name(job: Job) -> str:
     return job.spec.definition.rpartition("/")[2].partition(":")[0]
-
-
-def _from_token(token: str | None) -> int:
-    if not token:
-        return 0
-    try:
-        return int(base64.urlsafe_b64decode(token))
-    except ValueError:
-        raise ApiError("nextToken is not one that was given") from None
-
-
-def _paged(rows: list[Any], start: int, page: int) -> dict[str, Any]:
-    result: dict[str, Any] = {"jobSummaryList": rows[start : start + page]}
-    if start + page < len(rows):
-        result["nextToken"] = base64.urlsafe_b64encode(str(start + page).encode()).decode()
-    return result

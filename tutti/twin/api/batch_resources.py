@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tutti.twin.api.errors import ApiError
+from tutti.twin.api.paging import paged, start_of
 from tutti.twin.api.submission import check_environment, check_ranges, check_retry, check_timeout
 from tutti.twin.registry import DEFINITION, ENVIRONMENT, QUEUE, SHAPE, Registry
 from workload.contract import Limits
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_PAGE: Final = 100
 _TIME_LIMIT_REASONS: Final = frozenset(
     {
         "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
@@ -60,7 +62,8 @@ class BatchResources:
 
     def DescribeComputeEnvironments(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         found = _chosen(self._registry.environments, request.get("computeEnvironments"))
-        return {"computeEnvironments": [{k: v for k, v in d.items() if k != SHAPE} for d in found]}
+        shown = [{k: v for k, v in d.items() if k != SHAPE} for d in found]
+        return _page("computeEnvironments", shown, request)
 
     def UpdateComputeEnvironment(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         document = _present(self._registry.environment(request["computeEnvironment"]), request["computeEnvironment"])
@@ -106,7 +109,7 @@ class BatchResources:
         return {"jobQueueName": name, "jobQueueArn": arn}
 
     def DescribeJobQueues(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        return {"jobQueues": _chosen(self._registry.queues, request.get("jobQueues"))}
+        return _page("jobQueues", _chosen(self._registry.queues, request.get("jobQueues")), request)
 
     def UpdateJobQueue(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         document = _present(self._registry.queue(request["jobQueue"]), request["jobQueue"])
@@ -186,7 +189,7 @@ class BatchResources:
             found = [d for d in everything if name in {None, d["jobDefinitionName"]}]
         if status := request.get("status"):
             found = [d for d in found if d["status"] == status]
-        return {"jobDefinitions": found}
+        return _page("jobDefinitions", found, request)
 
     # ------------------------------------------------------------ tags
 
@@ -245,6 +248,10 @@ def _chosen(documents: dict[str, dict[str, Any]], wanted: list[str] | None) -> l
     if not wanted:
         return list(documents.values())
     return [documents[name] for w in wanted if (name := w.rpartition("/")[2]) in documents]
+
+
+def _page(name: str, rows: list[dict[str, Any]], request: dict[str, Any]) -> dict[str, Any]:
+    return paged(name, rows, start_of(request.get("nextToken")), max(1, min(request.get("maxResults", _PAGE), _PAGE)))
 
 
 def _is_named(document: dict[str, Any], reference: str) -> bool:

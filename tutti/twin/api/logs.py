@@ -16,6 +16,7 @@ from typing import Any, Final
 from tutti.twin import logstore
 from tutti.twin.api import model
 from tutti.twin.api.errors import ApiError
+from tutti.twin.api.paging import paged, start_of
 from tutti.twin.logstore import LogEvent, LogStore, Stream
 
 TARGET: Final = "Logs_20140328."
@@ -75,11 +76,12 @@ class Logs:
             streams.sort(key=lambda s: s.modified)
         if request.get("descending"):
             streams.reverse()
-        start, page = _number(request.get("nextToken")), min(request.get("limit", _STREAMS_PAGE), _STREAMS_PAGE)
-        result: dict[str, Any] = {"logStreams": [self._described(group, s) for s in streams[start : start + page]]}
-        if start + page < len(streams):
-            result["nextToken"] = _token(start + page)
-        return result
+        start, page = (
+            start_of(request.get("nextToken"), code="InvalidParameterException"),
+            min(request.get("limit", _STREAMS_PAGE), _STREAMS_PAGE),
+        )
+        found = paged("logStreams", streams, start, page)
+        return {**found, "logStreams": [self._described(group, s) for s in found["logStreams"]]}
 
     def GetLogEvents(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         path = self._stream(request)
@@ -228,17 +230,6 @@ def _pattern(pattern: str) -> Callable[[str], bool]:
         )
 
     return accept
-
-
-def _token(number: int) -> str:
-    return base64.urlsafe_b64encode(str(number).encode()).decode()
-
-
-def _number(token: str | None) -> int:
-    try:
-        return int(base64.urlsafe_b64decode(token)) if token else 0
-    except ValueError:
-        raise ApiError("The specified nextToken is invalid.", code="InvalidParameterException") from None
 
 
 def _offsets(token: str | None) -> dict[str, int]:
