@@ -116,5 +116,5 @@ def test_a_shortage_keeps_gangs_waiting_with_its_reason_until_it_is_over(desk: D
     assert desk.until(other)["status"] == "SUCCEEDED", "another pool has capacity"
     control.call(desk.home, "shortage", queue="twin-mpi2-low", on=False)
     assert desk.until(job)["status"] == "SUCCEEDED"
-    with pytest.raises(NotFoundError, match="queues: twin-mpi-high"):
+    with pytest.raises(NotFoundError, match=r"queues: .*twin-mpi-high"):
         control.call(desk.home, "shortage", queue="nowhere", on=True)
