@@ -122,6 +122,8 @@ def test_nodes_end_when_the_host_is_killed_and_when_a_minder_is_killed(node_spec
     os.kill(any_host.pid, signal.SIGKILL)
     assert [node.wait(20).reason for node in nodes[1:]] == ["the node host is gone"] * 2
     until(lambda: not marked(environment["TUTTI_TWIN"]))
+    any_host.close()
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/{any_host.name}"))
 
 
 @pytest.mark.netns

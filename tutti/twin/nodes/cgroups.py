@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +39,18 @@ class Cgroups:
                     (folders["memory"] / "memory.swap.max").write_text("0")
         return Cgroup(folders=folders, version=self.version)
 
-    def remove(self) -> None:
-        """Remove what is empty; a group that still has processes stays for the next sweep."""
-        for parent in set(self.parents.values()):
-            for folder in parent.glob("*/"):
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+    def remove(self, seconds: float = 1.0) -> None:
+        """Remove what is empty or soon will be; a group that still has processes stays for the next sweep."""
+        deadline = time.monotonic() + seconds
+        while True:
+            for parent in set(self.parents.values()):
+                for folder in [*parent.glob("*/"), parent]:
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
+            # The kernel frees a group a moment after its last process has gone, and tells nobody.
+            if not any(parent.exists() for parent in self.parents.values()) or time.monotonic() > deadline:
+                return
+            time.sleep(0.01)
 
 
 @dataclass(frozen=True, kw_only=True)

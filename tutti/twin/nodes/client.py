@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
+from tutti.twin.nodes import cgroups
 from tutti.twin.nodes.spec import Drill, Isolation, NodeEnd, NodeSpec
 
 _PACKET: Final = 1 << 20
@@ -88,6 +89,7 @@ class NodeHost:
 
         """
         self.isolation = isolation
+        self.name = name
         self._nodes: dict[str, RunningNode] = {}
         self._lock = threading.Lock()
         self._on_start = on_start
@@ -171,6 +173,9 @@ class NodeHost:
         self._process.wait()
         self._reader.join(_START_S)
         self._socket.close()
+        # The host removes its control groups itself, unless it was killed.
+        if self.contained != "none" and (groups := cgroups.find(self.name)):
+            groups.remove()
 
     def __enter__(self) -> Self:
         return self
