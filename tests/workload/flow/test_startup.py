@@ -56,8 +56,11 @@ def test_where_nothing_can_be_written_a_temporary_folder_serves(tmp_path: Path) 
 def test_compiled_code_that_cannot_be_written_to_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = startup.prepare({startup.CACHE_VARIABLE: str(tmp_path)}).cache
     (kept / "code.nbc").write_bytes(b"code")
+    startup.Target(name="any", cache=kept).keep("float32")
     monkeypatch.setattr("os.access", lambda *_: False)
-    copy = startup.prepare({startup.CACHE_VARIABLE: str(tmp_path)}).cache
+    target = startup.prepare({startup.CACHE_VARIABLE: str(tmp_path)})
+    copy = target.cache
+    assert (target.has("float32"), target.has("float64")) == (True, False)
     assert copy != kept
     assert (copy / "code.nbc").read_bytes() == b"code"
     shutil.rmtree(copy)

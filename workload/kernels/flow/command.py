@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -110,6 +111,7 @@ def _read_on_rank_0(arguments: argparse.Namespace, environ: Mapping[str, str]) -
 
 def main(argv: Sequence[str], comm: MPI.Intracomm) -> int:
     """Run a flow. Collective over `comm`; returns the exit code."""
+    began = time.perf_counter()
     arguments = parse_on_all(build_parser(), argv, comm)
     read = comm.bcast(_read_on_rank_0(arguments, os.environ) if comm.rank == 0 else None)
     if isinstance(read, str):
@@ -135,7 +137,7 @@ def main(argv: Sequence[str], comm: MPI.Intracomm) -> int:
         compile_only=arguments.compile is not None,
     )
     try:
-        return run(case, options, comm)
+        return run(case, options, comm, began=began)
     except (GridError, GpuMissingError) as error:
         return _refuse(comm, str(error), USAGE)
 

@@ -48,9 +48,11 @@ class Options:
     compile_only: bool = False
 
 
-def run(case: Case, options: Options, comm: MPI.Intracomm) -> int:
-    """Run a case and write what it leaves; the exit code. Collective over `comm`."""
-    began = time.perf_counter()
+def run(case: Case, options: Options, comm: MPI.Intracomm, *, began: float) -> int:
+    """Run a case and write what it leaves; the exit code. Collective over `comm`.
+
+    began: time.perf_counter() when the program did, for the time of the first step.
+    """
     flow = Flow(case, comm, dtype=options.dtype, kernel=_kernel(options.device, comm))
     try:
         _compile(flow, options, comm)
@@ -82,12 +84,16 @@ def _kernel(device: str, comm: MPI.Intracomm) -> Any:
 
 
 def _compile(flow: Flow, options: Options, comm: MPI.Intracomm) -> None:
-    """One rank of each node compiles, if nobody did before; the others then load. Collective."""
+    """One rank of each node compiles, if nobody did before, while the others wait; else all load. Collective."""
     began = time.perf_counter()
     local = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    hit = flow.kernel.compile() if local.rank == 0 else None
+    there = bool(local.bcast(options.target.has(options.dtype)))
+    hit = there
+    if there or local.rank == 0:
+        hit = flow.kernel.compile()
+        options.target.keep(options.dtype)
     local.Barrier()
-    if local.rank:
+    if not there and local.rank:
         flow.kernel.compile()
     local.Free()
     if comm.rank == 0:

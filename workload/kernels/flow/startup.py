@@ -37,6 +37,17 @@ class Target:
     name: str
     cache: Path
 
+    def has(self, dtype: str) -> bool:
+        """Whether the code for populations of `dtype` was compiled before."""
+        return self._mark(dtype).exists()
+
+    def keep(self, dtype: str) -> None:
+        """Note that it was."""
+        self._mark(dtype).touch()
+
+    def _mark(self, dtype: str) -> Path:
+        return self.cache / f"{dtype}.compiled"
+
 
 def choose(machine: str, flags: frozenset[str]) -> str:
     """The best target of a machine ("x86_64", "aarch64") with these flags; "host" where none fits."""
