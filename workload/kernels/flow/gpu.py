@@ -142,7 +142,9 @@ class Gpu:
             xp.asarray(values) for values in (links.ghost.astype(np.int64), links.home.astype(np.int64), links.constant)
         )
         across = links.across
-        self._across = tuple(values[xp.asarray(across)] for values in (self._ghost, self._home, self._constant))
+        everything = (self._ghost, self._home, self._constant)
+        self._across = tuple(values[xp.asarray(across)] for values in everything)
+        self._late = tuple(values[xp.asarray(links.late)] for values in everything)
         self._obstacle, self._obstacle_direction = xp.asarray(links.obstacle), links.obstacle_direction
         rows = np.repeat(np.arange(len(openings.bounds) - 1) // SEGMENTS, np.diff(openings.bounds))
         z, y = np.divmod(rows, layout.shape[1])
@@ -161,8 +163,8 @@ class Gpu:
     def execute(self, program: Sequence[Sweep]) -> None:
         """Advance the cells of a program."""
         if any(sweep.odd for sweep in program):
-            # Ghosts may have come since `skin_done`, over those of links to other ranks' solid cells.
-            self._link(self._across[0], self._across[1], self._across[2])
+            # Ghosts may have come since `skin_done`: the links that they matter to, once more (see `Links.late`).
+            self._link(*self._late)
         nx, ny, _ = self._layout.shape
         for sweep in program:
             x0, x1 = self._columns[sweep.s0], self._columns[sweep.s1]

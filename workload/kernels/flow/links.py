@@ -32,7 +32,8 @@ class Links:
 
     ghost, home: slots (indices). constant: what a moving wall adds. obstacle: positions here of the links to an
     obstacle, with their direction. across: positions of the links to a solid cell that another rank has: that rank
-    gives back, with its ghosts, slots into which its solid cell has put nothing, and these links put them right.
+    gives back, with its ghosts, slots into which its solid cell has put nothing, and these links put them right. late:
+    those, and the ends of rows whose other end is in a ghost row: they come right only when the ghosts have come.
     """
 
     bounds: Integers
@@ -42,6 +43,7 @@ class Links:
     obstacle: Integers
     obstacle_direction: Integers
     across: Integers
+    late: Integers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,15 +164,15 @@ def links(
             at = kind == SIDE + side
             if side not in open_sides and at.any():
                 constant[at] = -6.0 * float(WEIGHTS[i]) * wall_speed(side, i, x[at], y[at], z[at])
-        inside = np.logical_and.reduce(
-            [
-                ((at + step >= 0) & (at + step < count)) | wraps
-                for at, step, count, wraps in zip((x, y, z), DIRECTIONS[i], layout.shape, layout.wraps, strict=True)
-            ]
+        along_x, along_y, along_z = (
+            ((at + step >= 0) & (at + step < count)) | wraps
+            for at, step, count, wraps in zip((x, y, z), DIRECTIONS[i], layout.shape, layout.wraps, strict=True)
         )
-        across = (kind == SOLID) & ~inside
-        parts.append((z * ny + y, x, np.full(len(x), i), ghost, home, constant, kind, across))
-    row, x, direction, ghost, home, constant, kind, across = (
+        in_rows = along_y & along_z
+        across = (kind == SOLID) & ~(along_x & in_rows)
+        late = across | (closes & ~in_rows)
+        parts.append((z * ny + y, x, np.full(len(x), i), ghost, home, constant, kind, across, late))
+    row, x, direction, ghost, home, constant, kind, across, late = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
     opens = np.isin(kind, [SIDE + side for side in open_sides])
@@ -189,6 +191,7 @@ def links(
             obstacle=obstacle.astype(np.int64),
             obstacle_direction=direction[closed][obstacle].astype(np.int64),
             across=np.nonzero(across[closed])[0].astype(np.int64),
+            late=np.nonzero(late[closed])[0].astype(np.int64),
         ),
         Openings(
             bounds=open_bounds,
