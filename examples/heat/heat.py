@@ -38,7 +38,7 @@ def main(target: str, steps: int, comm: MPI.Intracomm) -> None:
             u[inner, 1:-1] += D * (around[inner.start - 1 : inner.stop + 1 or None] - 4 * u[inner, 1:-1])
             progress.step(step)
             checkpoints.after(step, mine)
-        checkpoints.save(steps, mine)
+        checkpoints.finish(steps, mine)
     print(f"rank {comm.rank}: rows {first} to {last - 1}, mean {u[1:-1].mean():.6f}")
 
 

@@ -20,26 +20,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from mpi4py import MPI
 
 from workload.checkpoint.blocks import read_blocks
 from workload.checkpoint.errors import CheckpointError, SaveError, StoppedError
 from workload.checkpoint.fit import differences
+from workload.checkpoint.opening import take
 from workload.checkpoint.pace import Action, Pace, Plan
 from workload.checkpoint.saving import Blocks, Saver, State, refuse_misfits
 from workload.checkpoint.term import TermFlag
 from workload.checkpoint.together import node_count, on_all, on_rank_0
 from workload.contract import SAYS, ExitCode
 from workload.interval import Every
-from workload.manifest import ANSWER_KEY, LOCK_KEY, Manifest, folders_in
+from workload.manifest import ANSWER_KEY, Manifest
 from workload.progress import tell_stopped
-from workload.vault import control, inventory, lock
+from workload.vault import control, inventory
 from workload.vault.store import Store, StoreError, open_store
-
-SEEN_S: Final = 5.0  # a client of NFS may believe for some seconds that a name is not there
-SEEN_POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,25 +118,11 @@ class Checkpoints:
                 raise CheckpointError(f"keep: got {keep}; allowed: 1 or more")
             return open_store(target, surroundings), Every.parse(every)
 
-        def take() -> lock.Held | None:
-            if comm.rank:
-                return None
-            store.make_folder("")
-            held = lock.acquire(store, lock.Owner.of_this_process(surroundings))
-            if held.taken_from:
-                say(f"checkpoint: {held.taken_from}")
-            folders = folders_in(list(store.list()))
-            inventory.remove(store, [folder for folder, committed in folders.items() if not committed])
-            return held
-
-        store, interval = on_all(comm, arguments, CheckpointError)
-        held = on_all(comm, take, CheckpointError)
-        mark = comm.bcast(held and held.owner.to_bytes())
         try:
-            on_all(comm, lambda: _see(store, mark), CheckpointError)
+            store, interval = on_all(comm, arguments, CheckpointError)
+            held = take(comm, store, surroundings, say)
         except CheckpointError:
-            if held is not None:
-                held.release()
+            comm.Free()
             raise
         saver = Saver(comm=comm, store=store, held=held, case=case or {}, keep=keep, say=say, at_stage=at_stage)
         pace = None
@@ -214,6 +198,16 @@ class Checkpoints:
         """
         return self._save(State(step=step, blocks=blocks, notes=notes or {}))
 
+    def finish(self, step: int, blocks: Blocks, notes: Mapping[str, Any] | None = None) -> None:
+        """Save the state at the program's end; one that fails is said in the log: results matter more. Collective.
+
+        Raises
+        ------
+        CheckpointError
+            The blocks do not fit together, or another program took the lock.
+        """
+        self._try(State(step=step, blocks=blocks, notes=notes or {}))
+
     def close(self) -> None:
         """Give the lock back. Collective; `with` does it."""
         self._release()
@@ -242,21 +236,26 @@ class Checkpoints:
             self._pace.saved(state.step, seconds)
         return manifest
 
+    def _try(self, state: State) -> str:
+        """Save; the reason in words where that fails, else ""."""
+        try:
+            self._save(state)
+        except SaveError as error:
+            failure = f"could not save step {state.step}: {error}"
+            self._tell(f"{failure}. The last good one is what it was")
+            if self._pace is not None:
+                self._pace.failed(state.step)
+            return failure
+        return ""
+
     def _consider(self, step: int, blocks: Blocks | Callable[[], Blocks], notes: Mapping[str, Any]) -> None:
         term = bool(self._comm.allreduce(int(self._term.received), MPI.MAX))
         plan = on_rank_0(self._comm, lambda: self._plan(step, term=term), CheckpointError)
         self._next_check = plan.next_check
         if plan.action is Action.GO_ON:
             return
-        saved, message = True, f"saved step {step}"
-        try:
-            given = blocks() if callable(blocks) else blocks
-            self._save(State(step=step, blocks=given, notes=notes))
-        except SaveError as error:
-            saved, message = False, f"could not save step {step}: {error}"
-            self._tell(f"{message}. The last good one is what it was")
-            if self._pace is not None:
-                self._pace.failed(step)
+        failure = self._try(State(step=step, blocks=blocks() if callable(blocks) else blocks, notes=notes))
+        saved, message = not failure, failure or f"saved step {step}"
         if plan.request:
             on_rank_0(self._comm, lambda: self._answer(plan, step, saved=saved, message=message), CheckpointError)
         if plan.action is Action.SAVE:
@@ -309,24 +308,6 @@ class Checkpoints:
                 self._saver.held.release()
             except StoreError as error:
                 self._tell(f"could not give the lock back: {error}")
-
-
-def _see(store: Store, mark: bytes) -> None:
-    """See the lock that rank 0 has written: a place on one node's own disk would lose what the other nodes save.
-
-    Raises
-    ------
-    CheckpointError
-        It does not show within SEEN_S.
-    """
-    end = time.monotonic() + SEEN_S
-    while (entry := store.get(LOCK_KEY)) is None or entry.data != mark:
-        if time.monotonic() > end:
-            raise CheckpointError(
-                f"{store.target}: what rank 0 wrote there does not show here within {SEEN_S:.0f} s. Checkpoints need a "
-                "place that all nodes share: shared:PATH or s3://BUCKET/PREFIX",
-            )
-        time.sleep(SEEN_POLL_S)
 
 
 def _amount(size: int, seconds: float) -> str:

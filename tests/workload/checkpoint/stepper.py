@@ -35,6 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--most-bytes", type=int, default=0, help="no file of this process may grow beyond")
     parser.add_argument("--most-from-step", type=int, default=0, help="from this step on")
     parser.add_argument("--or-die", action="store_true", help="a write beyond --most-bytes kills the process")
+    parser.add_argument("--finish", action="store_true", help="save the end, too")
     parser.add_argument("--case", type=int, default=1)
     parser.add_argument("--say-pids", action="store_true", help="when the first step is done, to stderr")
     return parser.parse_args()
@@ -85,6 +86,8 @@ def main(comm: MPI.Intracomm) -> int:
                         print("pids", *(pids or []), file=sys.stderr, flush=True)
                 checkpoints.after(step, blocks, {"half": step / 2})
                 time.sleep(given.pause)
+            if given.finish:
+                checkpoints.finish(given.steps, blocks)
     except CheckpointError as error:
         if comm.rank == 0:
             print(f"CheckpointError: {error}", file=sys.stderr)

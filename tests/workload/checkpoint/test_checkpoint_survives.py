@@ -148,9 +148,9 @@ def test_a_full_disk_fails_the_save_and_not_the_run(
 ) -> None:
     # From step 5 on no file may grow beyond 1 kB: the save of step 8 meets that in the middle of a block.
     target = tmp_path / "checkpoints"
-    run = steps(2, target, 12, "--most-bytes", "1000", "--most-from-step", "5")
-    assert run.result["digest"] == uninterrupted(12)
-    for step in (8, 12):
+    run = steps(2, target, 14, "--most-bytes", "1000", "--most-from-step", "5", "--finish")
+    assert run.result["digest"] == uninterrupted(14)
+    for step in (8, 12, 14):
         assert f"could not save step {step}: rank 0: cannot write {target}" in run.out
     assert "File too large" in run.out
     assert [path.name[:17] for path in target.iterdir()] == ["step-000000000004"], "half a checkpoint is not left lying"

@@ -155,7 +155,7 @@ class _Run:
             if self.checkpoints is not None and step < options.steps:
                 self.checkpoints.after(step, self._blocks, notes=self.forces.notes())
         if self.checkpoints is not None:
-            self.checkpoints.save(step, self._blocks(), notes=self.forces.notes())
+            self.checkpoints.finish(step, self._blocks(), notes=self.forces.notes())
         self._leave(step - start, seconds, first, mass, fluid)
         return 0
 
