@@ -13,7 +13,7 @@ OPENMPI4_READY := .mpi/openmpi4/.ready
 .PHONY: help setup lock demo test test-mpi test-docker lint image docs up preview down clean
 
 help: ## this list
-	@grep -hE '^[a-z%X-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z% -]+:.*## ' $(MAKEFILE_LIST) | sed 's/bench-%/bench-X/; s/ preview down:/|preview|down:/' | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 setup: $(READY) ## the environment: .venv, with everything that is locked in requirements.txt
 
