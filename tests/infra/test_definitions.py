@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.validate import ParamValidator
 
-from workload.contract import CARD_VERSION, Card, Limits, Variable
+from workload.contract import Limits, Variable
 
 GOLDEN = Path(__file__).with_name("golden")
 MODEL: Any = (
@@ -166,16 +166,3 @@ def test_lustre_is_a_volume_of_its_own(stack: Any, variations: dict[str, dict[st
 def test_a_shell_only_where_the_operator_allows_it(stack: Any) -> None:
     assert "enableExecuteCommand" not in container(stack(), "dev-mpi")
     assert container(stack(debug=True), "dev-mpi")["enableExecuteCommand"] is True
-
-
-def test_the_card_is_one_that_the_client_reads(varied: Any, variation: dict[str, Any]) -> None:
-    if not variation.get("pools", True):
-        assert "card" not in varied.outputs
-        return
-    parameter = varied.one("ssm/parameter:Parameter")
-    assert parameter.inputs["name"] == "/tutti/dev/card"
-    card = Card.from_json(json.loads(parameter.inputs["value"]))
-    assert card.version == CARD_VERSION
-    assert {d.name for d in card.definitions} == set(requests(varied))
-    assert {q.name for q in card.queues} == {q.inputs["name"] for q in varied.of("JobQueue")}
-    assert card.to_json() == Card.from_json(varied.outputs["card"]).to_json()

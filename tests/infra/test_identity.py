@@ -48,11 +48,3 @@ def test_a_shell_is_a_right_of_the_job_role_only_in_debug(stack: Any) -> None:
 
     assert not channels(stack())
     assert channels(stack(debug=True))
-
-
-def test_people_and_schedules_are_exported(stack: Any) -> None:
-    d = stack()
-    assert d.outputs["researcherPolicy"].endswith("tutti-dev-researcher-0000000")
-    assert d.outputs["leadPolicy"].endswith("tutti-dev-lead-0000000")
-    assert d.one("ScheduleGroup").inputs["name"] == d.outputs["card"]["schedule_group"] == "tutti-dev"
-    assert d.outputs["card"]["scheduler_role"].endswith("tutti-dev-scheduler-0000000")
