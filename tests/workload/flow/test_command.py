@@ -148,6 +148,15 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits_on_other_ranks(
     assert numbers[0]["drag_max"] == pytest.approx(numbers[1]["drag_max"], rel=1e-9)
 
 
+def test_checkpoints_that_cannot_be_used_are_refused_in_words(workload_run: WorkloadRun, tmp_path: Path) -> None:
+    options = ("--grid", "8x8x1", "--steps", "4", "--output", tmp_path / "out", "--checkpoint", tmp_path / "kept")
+    done = workload_run(2, "flow", *options, "--every", "often")
+    assert done.returncode == 1
+    assert done.stderr.count("checkpoint: ") == 1
+    assert "often" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_sigterm_saves_and_leaves_with_its_code(tmp_path: Path, workload_run: WorkloadRun) -> None:
     kept = ("--checkpoint", tmp_path / "kept", "--every", "1000000")
     with subprocess.Popen(

@@ -11,6 +11,7 @@ from typing import Final
 from mpi4py import MPI
 
 from workload import settings
+from workload.checkpoint import CheckpointError
 from workload.contract import SAYS, resolve_shared
 from workload.grid import GridError
 from workload.kernels._arguments import parse_on_all
@@ -21,6 +22,7 @@ from workload.kernels.flow.cases import CASES, Asked, description
 from workload.kernels.flow.checks import refusals, warnings
 
 USAGE: Final = 2
+FAILED: Final = 1
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -140,6 +142,8 @@ def main(argv: Sequence[str], comm: MPI.Intracomm) -> int:
         return run(case, options, comm, began=began)
     except (GridError, GpuMissingError) as error:
         return _refuse(comm, str(error), USAGE)
+    except CheckpointError as error:
+        return _refuse(comm, f"checkpoint: {error}", FAILED)
 
 
 def _refuse(comm: MPI.Intracomm, text: str, code: int) -> int:
