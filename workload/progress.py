@@ -125,7 +125,7 @@ def tell_stopped(rank: int, step: int, environ: Mapping[str, str]) -> None:
     told = _connect(environ)
     if told is not None:
         with told, suppress(OSError):
-            told.settimeout(1.0)  # it must arrive: the socket's short queue may be full of progress
+            told.settimeout(10.0)  # it must arrive: the socket's short queue may be full of progress
             told.send(json.dumps(asdict(Datagram(rank=rank, step=step, stopped=True))).encode())
 
 

@@ -57,6 +57,39 @@ def test_a_job_that_is_stopped_ends_with_213_and_its_resumption_goes_on_from_the
     assert again.wait().code == 213
 
 
+@pytest.mark.parametrize("drill", ["kill", "term"])
+def test_a_job_whose_node_goes_is_tried_again_and_goes_on_from_its_checkpoint(
+    tutti: Tutti, cluster: Cluster, drill: str
+) -> None:
+    place = f"shared:work/drilled-{drill}"
+    run = Job(
+        command=["python", "-m", "mpi4py", str(HEAT), place, FOREVER],
+        name=f"drilled-{drill}",
+        nodes=2,
+        ranks_per_node=1,
+        checkpoint=place,
+        retries=1,
+        env={"HEAT_POINTS": "64", "HEAT_EVERY": "1h", "PYTHONPATH": str(REPOSITORY)},
+    ).submit(cluster)
+    run.wait(until="running")
+    saved = tutti("checkpoints", "save", run.id, "--json")
+    assert saved.returncode == 0, saved.stderr
+
+    assert tutti("drill", drill, run.id, "--node", "1").returncode == 0
+
+    _until_said(run, "checkpoint: going on from step")
+    said = [line.raw for line in run.logs()]
+    # Who is killed leaves a lock behind, who gets SIGTERM gives it back.
+    assert any("an earlier attempt at this job" in line for line in said) == (drill == "kill")
+    (again,) = (int(line.split("going on from step ")[1].split(",")[0]) for line in said if "going on from" in line)
+    step = json.loads(saved.stdout)["step"]
+    # A node that is killed says nothing any more; one that gets SIGTERM saves before it goes.
+    assert again == step if drill == "kill" else again > step
+    assert tutti("checkpoints", "stop", run.id).returncode == 0
+    assert run.wait().code == 213
+    assert [attempt.exit_code for attempt in run.details().attempts] == [221 if drill == "kill" else 224, 213]
+
+
 def _stop(cluster: Cluster, run: Run) -> None:
     from tutti.checkpoints import ask, find
     from workload.vault.control import Verb
@@ -65,7 +98,7 @@ def _stop(cluster: Cluster, run: Run) -> None:
 
 
 def _until_said(run: Run, words: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not any(words in line.raw for line in run.logs()):
         assert time.monotonic() < deadline, [line.raw for line in run.tail(40)]
         assert not run.details().ended, [line.raw for line in run.tail(40)]
