@@ -123,13 +123,13 @@ OPTIONS = ("--case", "cylinder", "--grid", "66x21x3", "--reynolds", "40")
 def test_a_run_that_was_killed_goes_on_to_the_same_bits_on_other_ranks(
     workload_run: WorkloadRun, tmp_path: Path, before: int, after: int
 ) -> None:
-    whole = workload_run(1, "flow", *OPTIONS, "--steps", "300", "--output", tmp_path / "whole")
+    whole = workload_run(1, "flow", *OPTIONS, "--steps", "3000", "--output", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
-    kept = ("--checkpoint", tmp_path / "kept", "--every", "20")
-    endless = flow_command(before, *OPTIONS, "--steps", "1000000", "--output", tmp_path / "out", *kept)
+    kept = ("--steps", "3000", "--output", tmp_path / "out", "--checkpoint", tmp_path / "kept", "--every")
+    first = flow_command(before, *OPTIONS, *kept, "20")
     job = {"AWS_BATCH_JOB_ID": "job-1", "AWS_BATCH_JOB_ATTEMPT": "1"}
     with subprocess.Popen(
-        endless, stdout=subprocess.PIPE, text=True, env={**os.environ, **job}, process_group=0
+        first, stdout=subprocess.PIPE, text=True, env={**os.environ, **job}, process_group=0
     ) as running:
         assert running.stdout is not None
         for line in running.stdout:
@@ -139,9 +139,12 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits_on_other_ranks(
     assert running.returncode != 0
     assert not (tmp_path / "out").exists()
     retry = {"AWS_BATCH_JOB_ID": "job-1", "AWS_BATCH_JOB_ATTEMPT": "2"}
-    done = workload_run(after, "flow", *OPTIONS, "--steps", "300", "--output", tmp_path / "out", *kept, env=retry)
+    done = workload_run(after, "flow", *OPTIONS, *kept, "1000", env=retry)
     assert done.returncode == 0, done.stderr
     assert "going on from step" in done.stdout
+    short = workload_run(1, "flow", *OPTIONS, *kept[2:], "auto", "--steps", "40", env=retry)
+    assert short.returncode == 1
+    assert "is at step 3000, beyond --steps 40" in short.stderr
     for name, values in fields_of(tmp_path / "whole").items():
         np.testing.assert_array_equal(values, fields_of(tmp_path / "out")[name], err_msg=name)
     numbers = [json.loads((tmp_path / folder / "summary.json").read_text()) for folder in ("whole", "out")]

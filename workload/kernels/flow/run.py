@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from mpi4py import MPI
 
-from workload.checkpoint import Block, Checkpoints
+from workload.checkpoint import Block, CheckpointError, Checkpoints
 from workload.contract import SAYS
 from workload.kernels.flow import output
 from workload.kernels.flow.case import Case
@@ -170,6 +170,11 @@ class _Run:
             return 0
         blocks = self._blocks()
         start = self.checkpoints.restore(blocks)
+        if start.step > self.options.steps:
+            raise CheckpointError(
+                f"{self.options.checkpoint} is at step {start.step}, beyond --steps {self.options.steps}: "
+                "give at least as many steps, or another place"
+            )
         self.flow.take_state(blocks["populations"].data)
         self.forces.restore(start.notes)
         return start.step
