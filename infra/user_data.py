@@ -22,9 +22,9 @@ EFA_KEY: Final = "4E9091BCBB97A96B26B15E59A05480B1DD2D3CCC"  # fingerprint of th
 _HEAD: Final = """#!/bin/bash
 set -euo pipefail
 unfit() {
-  echo "tutti: this instance is not fit: line $1" | tee /dev/console
+  echo "tutti: this instance is not fit: line $1" | tee /dev/console || true
   systemctl mask --now ecs || true
-  shutdown -h +1 "tutti: not fit for jobs"
+  shutdown -h +1 "tutti: not fit for jobs" || true
 }
 trap 'unfit $LINENO' ERR
 """

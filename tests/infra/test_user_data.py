@@ -126,6 +126,11 @@ def test_an_instance_without_its_lustre_never_takes_a_job(tmp_path: Path) -> Non
     assert any(c.startswith("shutdown") for c in calls)
 
 
+def test_an_instance_without_a_console_is_stopped_all_the_same(tmp_path: Path) -> None:
+    _, calls = run(HOSTS["lustre"], tmp_path, mount="exit 1", tee="exit 1")
+    assert "systemctl mask --now ecs" in calls
+
+
 def test_an_instance_store_that_is_not_there_is_no_scratch(tmp_path: Path) -> None:
     code, calls = run(HOSTS["instance-store"], tmp_path)
     assert code != 0
