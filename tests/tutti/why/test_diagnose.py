@@ -137,7 +137,7 @@ FAILED: dict[str, dict[str, Any]] = {
     ),
     "illegal-instruction": failed(132, log=("Illegal instruction",)),
     "disk-full": failed(log=("OSError: [Errno 28] No space left on device",)),
-    "no-file": failed(2, log=("python: can't open file '/work/solve.py': [Errno 2]",)),
+    "no-file": failed(2, log=("python: can't open file 'solve.py': [Errno 2]",)),
     "not-allowed": failed(log=("ClientError: An error occurred (AccessDenied) when calling PutObject",)),
     "not-executable": failed(126),
     "not-found": failed(127),
