@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutti.twin.addresses import AddressBook, cpu_list, cpu_shares
+from tutti.twin.addresses import PLACES, AddressBook, cpu_list, cpu_shares
 from tutti.twin.nodes import Isolation
 from workload.node import parse_cpus
 
@@ -60,3 +60,11 @@ def test_shares_of_cpus_are_disjoint_equal_and_none_where_nodes_outnumber_them(
 def test_a_list_of_cpus_is_what_the_node_reads(cpus: set[int]) -> None:
     assert set(parse_cpus(cpu_list(sorted(cpus)))) == cpus
     assert cpu_list(()) == "none"
+
+
+def test_twins_on_one_machine_begin_in_different_places() -> None:
+    """Both take loopback addresses and the same port: a job of one must not meet a job of the other."""
+    first, second = (AddressBook(Isolation.PROCESS, first=start) for start in (0, PLACES // 2))
+    mine = {address for job in range(50) for address in first.allot(f"a{job}", 4)}
+    theirs = {address for job in range(50) for address in second.allot(f"b{job}", 4)}
+    assert not mine & theirs

@@ -17,16 +17,18 @@ _ROOM: Final = 65_000
 _LOOPBACK_HOSTS: Final = 250  # addresses used of 127.J.K.1-250: a job of 1,000 nodes takes four K
 _LOOPBACK_K: Final = 250
 _LOOPBACK_J: Final = range(1, 251)  # 127.0.x.x is left to others
+PLACES: Final = len(_LOOPBACK_J) * _LOOPBACK_K
 
 
 class AddressBook:
     """Addresses of nodes: a job's nodes follow each other, and an address is used again as late as can be."""
 
-    def __init__(self, isolation: Isolation) -> None:
+    def __init__(self, isolation: Isolation, *, first: int = 0) -> None:
+        """`first`: where among the loopback places to begin; twins on one machine share them, so each begins elsewhere."""
         self._isolation = isolation
         self._taken: dict[str, list[str]] = {}
         self._used: set[str] = set()
-        self._next = 0
+        self._next = first if isolation is Isolation.PROCESS else 0
 
     def allot(self, attempt: str, nodes: int) -> list[str]:
         """The addresses of `attempt`, the same ones at each call until they are released."""

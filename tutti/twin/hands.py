@@ -9,10 +9,11 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from random import randrange
 from typing import Any, Final
 from urllib.parse import quote
 
-from tutti.twin.addresses import AddressBook, cpu_list, cpu_shares
+from tutti.twin.addresses import PLACES, AddressBook, cpu_list, cpu_shares
 from tutti.twin.credentials import CREDENTIALS_PATH, METADATA_PATH, KeyRing
 from tutti.twin.effects import NodeKey
 from tutti.twin.environment import NodePlace, Surroundings, node_environment
@@ -66,7 +67,7 @@ class NodeHands:
         self._shared = shared
         self._secret = secret
         self._log_limit = log_limit
-        self._book = AddressBook(around.isolation)
+        self._book = AddressBook(around.isolation, first=randrange(PLACES))  # noqa: S311  apart, not secret
         self._cpus = sorted(os.sched_getaffinity(0))
         self._attempts: dict[str, _Attempt] = {}
         self._running: dict[str, _Running] = {}
