@@ -24,7 +24,7 @@ class AddressBook:
     """Addresses of nodes: a job's nodes follow each other, and an address is used again as late as can be."""
 
     def __init__(self, isolation: Isolation, *, first: int = 0) -> None:
-        """`first`: where among the loopback places to begin; twins on one machine share them, so each begins elsewhere."""
+        """`first`: where among the loopback places to begin: twins on one machine share them, and begin apart."""
         self._isolation = isolation
         self._taken: dict[str, list[str]] = {}
         self._used: set[str] = set()
