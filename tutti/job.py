@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OURS: Final = "TUTTI_"
 RESERVED_TAGS: Final = len(Tag)
 _NAME: Final = "a letter or digit, then letters, digits, - and _, at most 128"
-_ARN: Final = r"arn:aws[a-z-]*:(secretsmanager|ssm):[^:]+:\d{12}:.+"
+_ARN: Final = r"arn:aws[a-z-]*:secretsmanager:[^:]+:\d{12}:secret:.+"
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NODES: Final = values.whole(Limits.NODES.start, Limits.NODES.stop - 1)
 
@@ -91,7 +91,7 @@ class Job(BaseModel):
     )
     output: Texts = Field(default=(), description="where output/ goes: s3://BUCKET/PREFIX or shared:PATH")
     env: Pairs = Field(default_factory=dict, description="variables for the program (public in AWS's console)")
-    secret: Pairs = Field(default_factory=dict, description="variables whose values stand under an ARN")
+    secret: Pairs = Field(default_factory=dict, description="variables whose values are in Secrets Manager, by ARN")
     vcpus: Annotated[int | None, *read(optional(values.whole(1)), {"type": "integer", "minimum": 1})] = Field(
         default=None, description="vCPUs a node; else the definition's"
     )
@@ -213,7 +213,7 @@ class Job(BaseModel):
                 elif key == "env" and value == "":
                     found.append((where, "AWS Batch drops variables with an empty value; give one or leave it out"))
         found += [
-            (f"secret.{n}", f"got {v!r}; allowed: the ARN of a secret")
+            (f"secret.{n}", f"got {v!r}; allowed: the ARN of a secret in Secrets Manager")
             for n, v in self.secret.items()
             if not re.fullmatch(_ARN, v)
         ]

@@ -118,7 +118,11 @@ def test_a_whole_job_file_is_read() -> None:
             "job.yaml:1: env.TUTTI_MPI: names that start with TUTTI_ are Tutti's own; settings have flags and keys",
         ),
         ("env: {A: ''}", "job.yaml:1: env.A: AWS Batch drops variables with an empty value; give one or leave it out"),
-        ("secret: {A: word}", "job.yaml:1: secret.A: got 'word'; allowed: the ARN of a secret"),
+        ("secret: {A: word}", "job.yaml:1: secret.A: got 'word'; allowed: the ARN of a secret in Secrets Manager"),
+        (
+            "secret: {A: 'arn:aws:ssm:eu-west-1:123456789012:parameter/a'}",
+            "job.yaml:1: secret.A: got 'arn:aws:ssm:eu-west-1:123456789012:parameter/a'; allowed: the ARN of a secret in Secrets Manager",
+        ),
         ("retries: 10", "job.yaml:1: retries: got 10; allowed: a whole number from 0 to 9"),
         ("retry_on: [1, 2]", "job.yaml:1: retry_on: got [1, 2]; allowed: a whole number from 1 to 255"),
         ("array: 1", "job.yaml:1: array: got 1; allowed: a whole number from 2 to 10,000"),
