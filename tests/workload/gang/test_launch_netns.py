@@ -20,7 +20,7 @@ from workload.gang.installed import Installation
 BIN = Path(sys.executable).parent
 IN_CI = os.environ.get("CI") == "true"
 FORGET_S = 10
-SILENT_S = 25
+SILENT_S = 60
 # A connection that idles for FORGET_S is forgotten, and what comes on it after that is dropped without an answer.
 FORGETFUL = f"""
 set -e

@@ -154,7 +154,16 @@ class GangProcesses:
 @pytest.fixture(params=list(LAUNCHERS))
 def mpi(request: pytest.FixtureRequest) -> str:
     """The MPI under test: skips (in CI: fails) where it is not installed."""
-    name = str(request.param)
+    return _there(str(request.param))
+
+
+@pytest.fixture
+def mpi_bin(mpi: str) -> Path:
+    """Where the MPI under test has its launcher."""
+    return LAUNCHERS[mpi].parent
+
+
+def _there(name: str) -> str:
     if not LAUNCHERS[name].exists():
         why = f"no {name} at {LAUNCHERS[name]}: `make test` installs it"
         if os.environ.get("CI") == "true":
@@ -188,9 +197,7 @@ def another_gang(mpi: str) -> Iterator[GangProcesses]:
 @pytest.fixture
 def mpich_gang() -> Iterator[GangProcesses]:
     """A gang with MPICH: where the MPI makes no difference."""
-    if not LAUNCHERS["mpich"].exists():
-        pytest.skip("no mpich")
-    made = _gang("mpich")
+    made = _gang(_there("mpich"))
     yield made
     made.close()
 

@@ -21,7 +21,7 @@ BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., dict[int, Any]]]:
+def start(mpi: str, mpi_bin: Path, tmp_path: Path) -> Iterator[Callable[..., dict[int, Any]]]:
     """Start a gang of nodes in network namespaces; returns its nodes."""
     try:
         host = NodeHost(Isolation.NETNS, name=f"tutti-gang-{uuid4().hex[:8]}")
@@ -36,7 +36,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., dict[int, Any]]]:
             nodes = {}
             for index in range(count):
                 environ = {
-                    "PATH": f"{BIN}:/usr/bin:/bin",
+                    "PATH": f"{mpi_bin}:{BIN}:/usr/bin:/bin",
+                    "TUTTI_MPI": mpi,
+                    "HOME": folder,
                     "TMPDIR": folder,
                     "AWS_BATCH_JOB_ID": f"{job}#{index}",
                     "AWS_BATCH_JOB_ATTEMPT": "1",
