@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
+import socket
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from workload.contract import DEFAULT_PORT
 
 LONG = ("sh", "-c", "echo in; sleep 2")
 IMPOSTOR = ("echo", "never runs")
@@ -48,6 +53,31 @@ def test_impostors_are_refused_and_logged_and_the_gang_is_not_disturbed(mpich_ga
     assert "refused a connection" in log
     assert "its key is of no member of this job's attempt" in log  # node 7
     assert "node 1 is here already" in log
+
+
+def test_ten_thousand_connections_neither_keep_a_node_out_nor_disturb_the_gang(
+    mpich_gang: Any,
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        mpich_gang.start(0, 2, LONG)
+        mpich_gang.until_said("node 0 is in")
+        with contextlib.ExitStack() as strangers:
+            for number in range(10_000):
+                stranger = strangers.enter_context(socket.socket())
+                stranger.setblocking(False)
+                stranger.connect_ex((mpich_gang.address(0), DEFAULT_PORT))
+                if number % 100 == 0:
+                    with contextlib.suppress(OSError):
+                        stranger.send(b"GET / HTTP/1.1\r\n\r\n")
+            mpich_gang.start(1, 2, LONG)
+            assert mpich_gang.codes() == [0, 0]
+        assert "node 1 is in" in mpich_gang.log()
+        assert "refused a connection" in mpich_gang.log()
+        assert "lost" not in mpich_gang.events()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_another_version_of_the_mpi_ends_the_gang_with_210_and_both_are_named(mpich_gang: Any, tmp_path: Path) -> None:
