@@ -92,8 +92,8 @@ def images(config: StackConfig, facts: Facts, shared: pulumi.StackReference | No
             urls[image.name] = built.repository_url
         elif image.shared and shared is not None:
             exported = shared.get_output("images")
-            uris[image.name] = exported.apply(partial(_shared_image, image, config.keys.shared, "uri"))
-            arns[image.name] = exported.apply(partial(_shared_image, image, config.keys.shared, "repositoryArn"))
+            uris[image.name] = exported.apply(partial(shared_image, image, config.keys.shared, "uri"))
+            arns[image.name] = exported.apply(partial(shared_image, image, config.keys.shared, "repositoryArn"))
         else:
             uris[image.name] = image.uri
             arns[image.name] = ecr_repository_arn(image.uri, facts.partition) or ""
@@ -121,7 +121,14 @@ def share(config: StackConfig, place: Place, made: Images) -> dict[str, pulumi.I
     }
 
 
-def _shared_image(image: ImageConfig, stack: str, what: str, exported: Any) -> str:
+def shared_image(image: ImageConfig, stack: str, what: str, exported: Any) -> str:
+    """The field `what` of an image in a shared stack's `images`.
+
+    Raises
+    ------
+    ValueError
+        It has no image of that name, or one for another platform.
+    """
     found = (exported or {}).get(image.name)
     if found is None:
         have = ", ".join(sorted(exported or {})) or "none"

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from infra.foundation import shared_image
 from infra.image import lifecycle
+from infra.image_config import ImageConfig
 
 DIGEST = "sha256:" + "0" * 64
 GIVEN = "123456789012.dkr.ecr.us-west-2.amazonaws.com/team/wrf@sha256:" + "2" * 64
@@ -71,15 +73,17 @@ def test_a_shared_image_is_the_shared_stacks(stack: Any, variations: dict[str, d
     assert d.outputs["images"]["tutti"].startswith("123456789012.dkr.ecr.us-west-2.amazonaws.com/tutti/shared/tutti@")
 
 
-@pytest.mark.parametrize(
-    ("image", "said"),
-    [
-        ({"name": "cuda", "shared": True}, "the shared stack acme/tutti/shared has: tutti"),
-        ({"name": "tutti", "shared": True, "platform": "linux/arm64"}, "is for linux/amd64; got linux/arm64"),
-    ],
-)
-def test_what_the_shared_stack_lacks_is_told(stack: Any, image: dict[str, Any], said: str) -> None:
-    arm = [{"name": "mpi", "kind": "mpi", "instance_types": ["hpc7g.16xlarge"]}] if "platform" in image else None
-    pools = {"pools": arm} if arm else {}
-    with pytest.raises(Exception, match=said):
-        stack("astro", shared="acme/tutti/shared", images=[image], **pools)
+EXPORTED = {"tutti": {"uri": "x@sha256:0", "repositoryArn": "arn", "platform": "linux/amd64"}}
+
+
+def test_what_the_shared_stack_lacks_is_told() -> None:
+    with pytest.raises(ValueError, match="images: got cuda, shared; the shared stack acme/tutti/shared has: tutti"):
+        shared_image(ImageConfig(name="cuda", shared=True), "acme/tutti/shared", "uri", EXPORTED)
+    with pytest.raises(ValueError, match="has: none"):
+        shared_image(ImageConfig(name="cuda", shared=True), "acme/tutti/shared", "uri", None)
+
+
+def test_a_shared_image_of_another_platform_is_told() -> None:
+    arm = ImageConfig(name="tutti", shared=True, platform="linux/arm64")
+    with pytest.raises(ValueError, match="is for linux/amd64; got linux/arm64"):
+        shared_image(arm, "acme/tutti/shared", "uri", EXPORTED)
