@@ -84,8 +84,6 @@ class FolderStore:
                 size = os.fstat(descriptor).st_size
                 if size != into.nbytes:
                     raise LostError(f"{path} has {size} bytes, it should have {into.nbytes}")
-                # The disk starts on the whole piece now; the kernel's own read-ahead is often an eighth of a MiB.
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
                 return _read(descriptor, into, path)
             finally:
                 os.close(descriptor)
