@@ -148,6 +148,26 @@ def test_wrong_requests_are_refused_by_the_services_own_model(desk: Desk) -> Non
         desk.batch.list_consumable_resources()
 
 
+def test_a_definition_above_24_kib_or_with_six_ranges_is_refused(desk: Desk) -> None:
+    needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
+    container = {"image": "x", "resourceRequirements": needs}
+    long = {**container, "environment": [{"name": "X", "value": "x" * 25_000}]}
+    ranges = [{"targetNodes": f"{n}:{n}", "container": container} for n in range(6)]
+    for properties, said in (
+        ({"type": "container", "containerProperties": long}, "larger than 24576 bytes"),
+        (
+            {
+                "type": "multinode",
+                "nodeProperties": {"numNodes": 6, "mainNode": 0, "nodeRangeProperties": ranges},
+            },
+            "range",
+        ),
+    ):
+        with pytest.raises(ClientError, match="ClientException") as error:
+            desk.batch.register_job_definition(jobDefinitionName="too-much", **properties)
+        assert said in str(error.value)
+
+
 def test_tags_of_resources_are_kept(desk: Desk) -> None:
     arn = desk.batch.describe_job_queues(jobQueues=["twin-mpi-low"])["jobQueues"][0]["jobQueueArn"]
     desk.batch.tag_resource(resourceArn=arn, tags={"team": "a/b"})
