@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tutti import Cluster, Job
+from tutti import Cluster
 from tutti.cli.live import print_lines, state_line
 from tutti.core.events import Happening, parse_event, phases
 from tutti.run import Run, StateChange
@@ -108,18 +108,20 @@ def put_input(cluster: Cluster) -> None:
 
 
 def submit(cluster: Cluster, name: str) -> Run:
-    """Submit the job by the Python API, beside the command that does the same."""
+    """Submit the job, as a user would."""
     here = f"s3://{cluster.card.bucket}/{cluster.card.prefix}demo"
-    job = Job(
-        name=name, nodes=NODES, ranks_per_node=1, input=(f"{here}/{INPUT.name}",), output=(f"{here}/{name}",),
-        timeout=600, command=tuple(PROGRAM.split()),
-    )  # fmt: skip
-    print(f"\n$ tutti submit --name {name} --nodes {NODES} --ranks-per-node 1 --timeout 10m \\")
-    print(f"    --input {job.input[0]} \\\n    --output {job.output[0]} \\\n    --wait -- \\")
-    print(f"    {PROGRAM.replace(' --input', f' {chr(92)}{chr(10)}    --input')}\n", flush=True)
-    run = job.submit(cluster)
-    print(f"submitted {run.id} ({name})", flush=True)
-    return run
+    lines = (
+        ("submit", "--name", name, "--nodes", str(NODES), "--ranks-per-node", "1", "--timeout", "10m", "--json"),
+        ("--input", f"{here}/{INPUT.name}"),
+        ("--output", f"{here}/{name}", "--"),
+        tuple(PROGRAM.split()),
+    )
+    shown = " \\\n    ".join(shlex.join(line) for line in lines)
+    print(f"\n$ tutti {shown}", flush=True)
+    command = [sys.executable, "-m", "tutti", *(word for line in lines for word in line)]
+    told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    print(f"submitted {told['id']} ({name})\n", flush=True)
+    return Run(told["id"], cluster)
 
 
 def watch(run: Run, story: Story, *, kill: bool) -> bool:
