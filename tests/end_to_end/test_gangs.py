@@ -130,3 +130,14 @@ def test_every_rank_has_its_own_nodes_index_and_keys_and_the_jobs_secret(
     assert len({a["key"] for a in answers}) == 3
     told = json.dumps(cluster.batch.describe_jobs(jobs=[run.id]), default=str) + "".join(x.raw for x in run.logs())
     assert "open sesame" not in told
+
+
+def test_a_job_whose_time_is_up_gets_sigterm_and_is_not_retried(cluster: Cluster, shared: Path) -> None:
+    """Batch's least timeout is a minute: this test waits for it, so it runs with one MPI."""
+    run = submit(cluster, shared, Mpi.MPICH, WORK, "late", timeout=60, retries=2)
+    job = run.wait()
+    assert job.state == "FAILED"
+    assert len(job.attempts) == 1
+    assert "timeout" in job.reason
+    said = [line.line.text for line in run.logs()]
+    assert said.count("saved") == 3

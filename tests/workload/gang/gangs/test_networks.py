@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -32,8 +33,12 @@ def start(mpi: str, mpi_bin: Path, tmp_path: Path) -> Iterator[Callable[..., dic
     with host, tempfile.TemporaryDirectory(prefix="tutti-gang-") as folder:
         job = uuid4().hex[:8]
 
-        def make(count: int, *argv: str, **changes: str) -> dict[int, Any]:
+        def make(
+            count: int, *argv: str, shm_mib: Sequence[int] = (), first: str = "", **changes: str
+        ) -> dict[int, Any]:
+            """`shm_mib`: of each node, else 64; `first`: what node 1 does, by a shell, before it begins."""
             nodes = {}
+            command = (str(BIN / "tutti-node"), "--", *argv)
             for index in range(count):
                 environ = {
                     "PATH": f"{mpi_bin}:{BIN}:/usr/bin:/bin",
@@ -55,7 +60,8 @@ def start(mpi: str, mpi_bin: Path, tmp_path: Path) -> Iterator[Callable[..., dic
                 nodes[index] = host.start(
                     NodeSpec(
                         key=f"{job}#{index}",
-                        argv=(str(BIN / "tutti-node"), "--", *argv),
+                        argv=(*(("sh", "-c", f'{first}; exec "$@"', "sh") if first and index == 1 else ()), *command),
+                        shm_mib=shm_mib[index] if shm_mib else 64,
                         environment=environ,
                         folder=f"{folder}/{index}",
                         log=str(tmp_path / f"{index}.log"),
@@ -116,3 +122,19 @@ def test_every_node_uses_the_interface_of_its_own_address(start: Any, tmp_path: 
     for index in range(2):
         assert "on eth0" in (tmp_path / f"{index}.log").read_text(encoding="utf-8")
         assert f"[{index}:{index}] sum 2" in (tmp_path / f"{index}.log").read_text(encoding="utf-8")
+
+
+def test_a_neighbour_out_of_reach_is_223_and_named(start: Any, tmp_path: Path) -> None:
+    """Node 1 reaches main and not node 2: the gang would assemble, and MPI would hang."""
+    nodes = start(3, "hostname", first="PATH=$PATH:/usr/sbin:/sbin ip route add unreachable 10.77.3.3/32")
+    assert nodes[0].wait(60).code == 223
+    log = (tmp_path / "0.log").read_text(encoding="utf-8")
+    assert re.search(r"preflight failed: node 1 \(10\.77\.3\.2\): .*10\.77\.3\.3.*No route to host", log), log
+
+
+def test_nodes_of_which_one_has_too_little_shared_memory_are_223(start: Any, tmp_path: Path) -> None:
+    nodes = start(2, "hostname", shm_mib=(64, 1))
+    assert nodes[0].wait(60).code == 223
+    log = (tmp_path / "0.log").read_text(encoding="utf-8")
+    assert "preflight failed" in log
+    assert "shm" in log
