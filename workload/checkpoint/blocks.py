@@ -84,7 +84,7 @@ def write_blocks(store: Store, folder: str, rank: int, blocks: Mapping[str, Bloc
     written: dict[str, list[Piece]] = {name: [] for name in blocks}
     if not tasks:
         return written
-    with store.writing(folder) as write, ThreadPoolExecutor(store.parallel) as pool:
+    with store.writing(folder) as write, ThreadPoolExecutor(store.writers) as pool:
 
         def write_one(task: tuple[str, str, Block, Box]) -> tuple[str, Piece]:
             name, file, block, (offset, shape) = task
@@ -125,7 +125,7 @@ def read_blocks(store: Store, folder: str, arrays: Mapping[str, Array], blocks: 
         return mismatch(store, folder, piece, crc)
 
     damage: list[str] = []
-    with ThreadPoolExecutor(store.parallel) as pool:
+    with ThreadPoolExecutor(store.readers) as pool:
         for problems in pool.map(read, tasks):
             damage += problems
     for block, piece in tasks:

@@ -69,7 +69,11 @@ class S3Store:
         return f"{S3_SCHEME}{self._bucket}/{self._prefix.rstrip('/')}"
 
     @property
-    def parallel(self) -> int:
+    def writers(self) -> int:
+        return PARALLEL
+
+    @property
+    def readers(self) -> int:
         return PARALLEL
 
     @contextmanager

@@ -42,8 +42,13 @@ class Store(Protocol):
         ...
 
     @property
-    def parallel(self) -> int:
-        """How many pieces one process should move at a time."""
+    def writers(self) -> int:
+        """How many pieces one process should write at a time."""
+        ...
+
+    @property
+    def readers(self) -> int:
+        """How many pieces one process should read at a time."""
         ...
 
     def writing(self, folder: str) -> AbstractContextManager[Callable[[str, memoryview], str]]:
