@@ -195,7 +195,7 @@ def test_ctrl_c_while_waiting_leaves_the_job_alone(sleeper: Run, twin_home: Path
     assert waiting.stderr is not None
     assert waiting.stderr.readline() == "RUNNING\n"
     waiting.send_signal(signal.SIGINT)
-    _, error = waiting.communicate(timeout=10)
+    _, error = waiting.communicate(timeout=60)
     assert waiting.returncode == 130
     assert error == "tutti: interrupted; jobs that were submitted go on\n"
     assert not sleeper.details().ended

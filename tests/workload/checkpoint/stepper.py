@@ -90,7 +90,8 @@ def main(comm: MPI.Intracomm) -> int:
                 checkpoints.finish(given.steps, blocks)
     except CheckpointError as error:
         if comm.rank == 0:
-            print(f"CheckpointError: {error}", file=sys.stderr)
+            print(f"CheckpointError: {error}", file=sys.stderr, flush=True)
+        comm.Barrier()  # the first rank that leaves with 3 ends the others: not before this is said
         return 3
     everything = comm.gather((field[1:-1, 1:-2].copy(), cells))
     if comm.rank == 0:
