@@ -33,14 +33,14 @@ def width() -> int:
     return shutil.get_terminal_size((WIDTH, 24)).columns
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, give: int, colour: int | None = None) -> str:
-    """A table; column `give` is cut where the terminal is too narrow, and only on a terminal.
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, give: int | None, colour: int | None = None) -> str:
+    """A table; column `give` is cut where the terminal is too narrow; None: what is there to be copied stays whole.
 
     `colour`: the column that holds states.
     """
     widths = [max(len(str(row[i])) for row in [head, *rows]) for i in range(len(head))]
     over = sum(widths) + 2 * (len(widths) - 1) - width()
-    if over > 0:
+    if over > 0 and give is not None:
         widths[give] = max(len(head[give]), 8, widths[give] - over)
     lines = [_row(head, widths, None)]
     lines += [_row(row, widths, colour) for row in rows]

@@ -156,7 +156,7 @@ def one(job: Details, nodes: list[Node]) -> str:
     ]
     head = ("NODE" if job.nodes else "INDEX", "STATE", "CODE", "ADDRESS", "LOG")
     more = f"\n{len(nodes) - NODES_SHOWN} more: --json has all" if len(nodes) > NODES_SHOWN else ""
-    return f"{text}\n\n{table(head, rows, give=4, colour=1)}{more}"
+    return f"{text}\n\n{table(head, rows, give=None, colour=1)}{more}"
 
 
 def _size(job: Summary) -> str:
