@@ -10,7 +10,7 @@ from typing import Final
 import pulumi
 import pulumi_aws as aws
 
-from infra import policies
+from infra import buckets, policies
 
 KEPT_DAYS: Final = 365
 # AWS Config managed rules: encryption, and ports open to the world.
@@ -64,35 +64,7 @@ class Audit(pulumi.ComponentResource):
             tags=self._tags("audit"),
             opts=pulumi.ResourceOptions(parent=self, protect=args.keep),
         )
-        blocked = aws.s3.BucketPublicAccessBlock(
-            f"{name}-audit",
-            bucket=bucket.id,
-            block_public_acls=True,
-            block_public_policy=True,
-            ignore_public_acls=True,
-            restrict_public_buckets=True,
-            opts=child,
-        )
-        aws.s3.BucketVersioning(
-            f"{name}-audit",
-            bucket=bucket.id,
-            versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(status="Enabled"),
-            opts=child,
-        )
-        aws.s3.BucketServerSideEncryptionConfiguration(
-            f"{name}-audit",
-            bucket=bucket.id,
-            rules=[
-                aws.s3.BucketServerSideEncryptionConfigurationRuleArgs(
-                    apply_server_side_encryption_by_default=(
-                        aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
-                            sse_algorithm="AES256"
-                        )
-                    )
-                )
-            ],
-            opts=child,
-        )
+        blocked = buckets.protect(f"{name}-audit", bucket, child)
         aws.s3.BucketLifecycleConfiguration(
             f"{name}-audit",
             bucket=bucket.id,

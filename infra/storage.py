@@ -10,7 +10,7 @@ from typing import Final
 import pulumi
 import pulumi_aws as aws
 
-from infra import policies
+from infra import buckets, policies
 from infra.access import AccessPoint
 
 UNFINISHED_DAYS: Final = 7
@@ -68,35 +68,7 @@ class Storage(pulumi.ComponentResource):
         bucket = aws.s3.Bucket(
             f"{name}-data", force_destroy=not self._args.keep, tags=self._tags("data"), opts=self._kept
         )
-        aws.s3.BucketVersioning(
-            f"{name}-data",
-            bucket=bucket.id,
-            versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(status="Enabled"),
-            opts=child,
-        )
-        aws.s3.BucketServerSideEncryptionConfiguration(
-            f"{name}-data",
-            bucket=bucket.id,
-            rules=[
-                aws.s3.BucketServerSideEncryptionConfigurationRuleArgs(
-                    apply_server_side_encryption_by_default=(
-                        aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
-                            sse_algorithm="AES256"
-                        )
-                    )
-                )
-            ],
-            opts=child,
-        )
-        blocked = aws.s3.BucketPublicAccessBlock(
-            f"{name}-data",
-            bucket=bucket.id,
-            block_public_acls=True,
-            block_public_policy=True,
-            ignore_public_acls=True,
-            restrict_public_buckets=True,
-            opts=child,
-        )
+        blocked = buckets.protect(f"{name}-data", bucket, child)
         aws.s3.BucketOwnershipControls(
             f"{name}-data",
             bucket=bucket.id,
