@@ -197,6 +197,24 @@ def test_the_twins_server_answers_in_the_nodes_network(netns_host: NodeHost, nod
         assert caller == "10.77.1.1"
 
 
+@pytest.mark.netns
+def test_the_twin_keeps_its_hardware_address_when_nodes_come_and_go(netns_host: NodeHost, node_spec: Make) -> None:
+    program = (
+        "import socket; socket.create_connection(('169.254.170.2', 80), timeout=5).recv(1);"
+        "print('seen', *[line.split()[3] for line in open('/proc/net/arp') if line.startswith('169.254.170.2 ')])"
+    )
+    seen = set()
+    with netns_host.listen("169.254.170.2", 80) as listener:
+        for index in range(3):
+            node = netns_host.start(node_spec(index, sys.executable, "-c", program))
+            connection, _ = listener.accept()
+            connection.close()
+            assert node.wait(20).code == 0
+            seen.add(lines(node.spec)[-1].partition("seen ")[2])
+    assert len(seen) == 1
+    assert seen != {""}
+
+
 def test_process_isolation_refuses_to_cut_a_link_and_says_what_does(process_host: NodeHost, node_spec: Make) -> None:
     node = process_host.start(node_spec(0, "sleep", "1000"))
     with pytest.raises(NodeHostError, match="--isolation netns"):

@@ -18,6 +18,7 @@ _NEWROUTE: Final = 24
 _ERROR: Final = 2  # NLMSG_ERROR: the acknowledgement too, with error 0
 _REQUEST_ACK: Final = 0x1 | 0x4
 _CREATE_EXCL: Final = 0x400 | 0x200
+_HARDWARE_ADDRESS: Final = 1
 _IFNAME: Final = 3
 _MTU: Final = 4
 _MASTER: Final = 10
@@ -67,9 +68,10 @@ class Netlink:
     def close(self) -> None:
         self._socket.close()
 
-    def add_bridge(self, name: str) -> None:
+    def add_bridge(self, name: str, hardware_address: bytes) -> None:
         kind = _attribute(_LINKINFO, _attribute(_INFO_KIND, b"bridge"))
-        self._request(_NEWLINK, _link() + _name(name) + kind, f"add bridge {name}", _CREATE_EXCL)
+        body = _link() + _name(name) + _attribute(_HARDWARE_ADDRESS, hardware_address) + kind
+        self._request(_NEWLINK, body, f"add bridge {name}", _CREATE_EXCL)
 
     def add_veth(self, name: str, peer: str, *, peer_namespace: int, master: int | None = None) -> None:
         """A veth pair: `name` here, `peer` in the namespace of the descriptor `peer_namespace`."""

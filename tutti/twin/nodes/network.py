@@ -15,6 +15,9 @@ from tutti.twin.nodes.netlink import Netlink
 
 BRIDGE: Final = "tutti0"
 BRIDGE_ADDRESS: Final = IPv4Interface("10.77.0.1/16")
+# Given, or the bridge takes the lowest of its ports': it would change as nodes come and go, and the others would look for
+# the twin where it was, for half a minute.
+_BRIDGE_HARDWARE: Final = bytes.fromhex("02544d000001")  # locally administered
 # Where ECS answers with a task's credentials: an address that SDKs accept without TLS.
 CREDENTIALS_ADDRESS: Final = IPv4Interface("169.254.170.2/32")
 # Every awsvpc container has this interface, with the same address on every host (traps 4).
@@ -29,7 +32,7 @@ class Bridge:
     def __init__(self) -> None:
         self._netlink = Netlink()
         self._netlink.set_up("lo")
-        self._netlink.add_bridge(BRIDGE)
+        self._netlink.add_bridge(BRIDGE, _BRIDGE_HARDWARE)
         self._netlink.set_up(BRIDGE)
         self.index = socket.if_nametoindex(BRIDGE)
         for address in (BRIDGE_ADDRESS, CREDENTIALS_ADDRESS):
