@@ -33,9 +33,9 @@ HERE = Path(__file__).resolve().parent
 INPUT = HERE / "digits.npy"
 NODES = 4
 VICTIM = 2
-REPEATS = 100  # so that there is a mid-run to kill a node in
+SECONDS = 6  # computing again and again, so that there is a mid-run to kill a node in
 PROGRAM = (
-    f"python -m mpi4py -m workload run matmul --input input/{INPUT.name} --output output/gram.npy --repeat {REPEATS}"
+    f"python -m mpi4py -m workload run matmul --input input/{INPUT.name} --output output/gram.npy --seconds {SECONDS}"
 )
 
 

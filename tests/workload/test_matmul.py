@@ -135,6 +135,15 @@ def test_the_file_is_numpys_product(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["g.npy"]
 
 
+def test_it_computes_again_until_the_time_is_up_on_every_rank(workload_run: MpiRun) -> None:
+    run = workload_run(3, "matmul", "--intensity", "low", "--seconds", "0.3", "--json", "-")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout.splitlines()[-1])["products"] > 1
+    refused = workload_run(1, "matmul", "--seconds", "-1")
+    assert refused.returncode == 2
+    assert "seconds are needed, 0 or more" in refused.stderr
+
+
 def test_ranks_that_do_not_see_rank_0s_folder_send_their_rows(mpirun: MpiRun, tmp_path: Path) -> None:
     a = np.random.default_rng(2).standard_normal((50, 8))
     np.save(tmp_path / "a.npy", a)

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import io
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,6 +59,14 @@ def count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value}: at least 1 is needed")
+    return value
+
+
+def duration(text: str) -> float:
+    """Read a time in seconds; for argparse's `type`."""
+    value = float(text)
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: seconds are needed, 0 or more")
     return value
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 from mpi4py import MPI
 
-from workload.kernels._arguments import count, data_path, parse_on_all, seed
+from workload.kernels._arguments import count, data_path, duration, parse_on_all, seed
 from workload.kernels._random import block_generator
 from workload.kernels.matmul.check import Entry, check_sample
 from workload.kernels.matmul.gram import Matrix, Span, flops, gram, rows_of
@@ -43,6 +43,7 @@ class Report:
     columns: int
     dtype: str
     ranks: int
+    products: int  # so often it was computed; the speed is the median's
     sum: float
     gflop_per_s: float
     compute_s: float
@@ -144,6 +145,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", metavar="FILE", help="write A Aᵀ as .npy, all ranks at once; in a folder: gram.npy")
     parser.add_argument("--samples", type=count, default=64, metavar="N", help="entries to check (64)")
     parser.add_argument("--repeat", type=count, default=1, metavar="N", help="compute so often, report the median")
+    parser.add_argument(
+        "--seconds", type=duration, default=0.0, metavar="S", help="compute again until so much time went into it (0)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON; - is standard output")
     return parser
 
@@ -169,14 +173,15 @@ def run(arguments: argparse.Namespace, comm: MPI.Comm) -> Report:
         span = rows_of(comm.rank, comm.size, rows)
         block = random_rows(arguments.seed, span, (rows, rows), np.dtype(arguments.dtype))
     read_s = _timed(start, comm)
-    seconds = []
-    progress = Progress(arguments.repeat, rank=comm.rank, unit="products")
-    for done in range(arguments.repeat):
+    seconds: list[float] = []
+    progress = Progress(None if arguments.seconds else arguments.repeat, rank=comm.rank, unit="products")
+    # Every rank has the same times (the slowest rank's), so all of them end after the same product.
+    while len(seconds) < arguments.repeat or math.fsum(seconds) < arguments.seconds:
         comm.Barrier()
         start = time.perf_counter()
         result = gram(block, rows, comm)
         seconds.append(_timed(start, comm))
-        progress.step(done + 1)
+        progress.step(len(seconds))
     entries = check_sample(block, result, rows, comm, samples=arguments.samples, seed=arguments.seed)
     worst: list[float] = []
     together(lambda: worst.append(worst_of(entries)), comm)  # before anything is written
@@ -192,6 +197,7 @@ def run(arguments: argparse.Namespace, comm: MPI.Comm) -> Report:
         columns=block.shape[1],
         dtype=str(block.dtype),
         ranks=comm.size,
+        products=len(seconds),
         sum=total,
         gflop_per_s=flops(rows, block.shape[1]) / compute_s / 1e9,
         compute_s=compute_s,
