@@ -15,8 +15,8 @@ from tutti.twin.nodes.netlink import Netlink
 
 BRIDGE: Final = "tutti0"
 BRIDGE_ADDRESS: Final = IPv4Interface("10.77.0.1/16")
-# Given, or the bridge takes the lowest of its ports': it would change as nodes come and go, and the others would look for
-# the twin where it was, for half a minute.
+# Given, or the bridge takes the lowest of its ports': it would change as nodes come and go, and the others would look
+# for the twin where it was, for half a minute.
 _BRIDGE_HARDWARE: Final = bytes.fromhex("02544d000001")  # locally administered
 # Where ECS answers with a task's credentials: an address that SDKs accept without TLS.
 CREDENTIALS_ADDRESS: Final = IPv4Interface("169.254.170.2/32")
