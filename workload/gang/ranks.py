@@ -33,7 +33,8 @@ SHIM: Final = Path(__file__).with_name("shim.sh")
 READ_BYTES: Final = 64 * 1024
 DRAIN_S: Final = 0.05  # between looks at lines that wait for the limiter
 ORPHAN_S: Final = 2.0  # for a program whose shim mpiexec has ended, until it is ended too
-STACKS_S: Final = 2.0  # for the ranks to write their stacks
+STACKS_S: Final = 5.0  # for the ranks to write their stacks, at most: a moment where the machine is not busy
+STACKS_LOOK_S: Final = 0.05
 LAST_WORDS_CHARACTERS: Final = 500
 SHELLS: Final = {"sh", "dash", "bash", "ash", "ksh", "zsh", "busybox"}
 DAEMONS: Final = ("hydra_", "mpiexec", "mpirun", "prte", "orted", "pmi_proxy")
@@ -150,7 +151,7 @@ class Ranks:
             if _name(pid).startswith(DAEMONS):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGSTOP)
-        aborted = False
+        aborted = set()
         for record in running:
             tree = [record.pid, *processes.descendants(record.pid)]
             for pid in tree:
@@ -158,10 +159,19 @@ class Ranks:
                     self._log.line(record.rank, line.encode())
             for pid in tree:
                 if stacks.is_python(pid):
-                    aborted = True
+                    aborted.add(pid)
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.kill(pid, signal.SIGABRT)
-        self._loop.after(STACKS_S if aborted else 0.0, done)
+        latest = time.monotonic() + STACKS_S
+
+        def look() -> None:
+            if aborted & processes.parents().keys() and time.monotonic() < latest:
+                self._loop.after(STACKS_LOOK_S, look)
+                return
+            self.drained()
+            done()
+
+        look()
 
     def close(self, *, kill: bool = False) -> None:
         """Stop listening; with `kill`, end every process that descends from this one. The log gets what is left."""
