@@ -88,13 +88,17 @@ def find_mpi(setting: str, environ: Mapping[str, str], argv: Sequence[str]) -> I
     """
     if setting == NONE:
         return None
-    return choose(setting, installations(environ), linked_mpis(argv, environ))
+    silent: list[str] = []
+    return choose(setting, installations(environ, silent), linked_mpis(argv, environ), silent)
 
 
-def choose(setting: str, there: Iterable[Installation], linked: Sequence[Mpi]) -> Installation:
+def choose(
+    setting: str, there: Iterable[Installation], linked: Sequence[Mpi], silent: Sequence[str] = ()
+) -> Installation:
     """The first of `there` that will do: as `setting` names, or as the program is `linked`; either is in order.
 
-    Looks no further than it must: every node of a gang waits for this.
+    Looks no further than it must: every node of a gang waits for this. `silent` are launchers that do not say what they
+    are, for the error's text; it may grow while `there` is read.
 
     Raises
     ------
@@ -112,24 +116,31 @@ def choose(setting: str, there: Iterable[Installation], linked: Sequence[Mpi]) -
         if installation.mpi in wanted:
             return installation
     names = ", ".join(str(i) for i in seen) or "no MPI"
+    if silent:
+        names += f", and what does not run here: {'; '.join(silent)}"
     if setting != AUTO:
         raise LaunchError(
             f"mpi: got {setting}; this image has {names}. Choose one that it has (--mpi auto does), "
             f"or an image with {setting}"
         )
-    if not seen:
+    if not seen and not silent:
         raise LaunchError(
             "this image has no MPI: no mpiexec is on its PATH. Use an image with one, or --mpi none "
             "to run the program once on each node"
         )
+    if not wanted:
+        raise LaunchError(f"this image has {names}. Mend it, or --mpi none to run the program once on each node")
     raise LaunchError(
         f"the program is linked with {' or '.join(linked)}, and this image has {names}. "
         "Build it with an MPI of the image, or name one (--mpi) to try"
     )
 
 
-def installations(environ: Mapping[str, str]) -> Iterator[Installation]:
-    """The MPIs of this image, each once: those on PATH first, in its order."""
+def installations(environ: Mapping[str, str], silent: list[str] | None = None) -> Iterator[Installation]:
+    """The MPIs of this image, each once: those on PATH first, in its order.
+
+    A launcher that does not say what it is goes to `silent`, with its words.
+    """
     folders = [f for f in environ.get("PATH", os.defpath).split(os.pathsep) if f]
     folders += [f"{root}/bin" for root in (environ.get("I_MPI_ROOT"), *PREFIXES) if root]
     seen: set[Path] = set()
@@ -140,14 +151,16 @@ def installations(environ: Mapping[str, str]) -> Iterator[Installation]:
             if path is None or (real := Path(path).resolve()) in seen:
                 continue
             seen.add(real)
-            found = ask_version(path, environ)
+            found, said = ask_version(path, environ)
+            if found is None and silent is not None:
+                silent.append(f"{path}: {said}")
             if found and (found.mpi, found.version) not in known:
                 known.add((found.mpi, found.version))
                 yield found
 
 
-def ask_version(mpiexec: str, environ: Mapping[str, str]) -> Installation | None:
-    """What `mpiexec` is; None for something else of that name."""
+def ask_version(mpiexec: str, environ: Mapping[str, str]) -> tuple[Installation | None, str]:
+    """What `mpiexec` is, or None and the first line of what it says instead."""
     try:
         answer = subprocess.run(
             [mpiexec, "--version"],
@@ -157,13 +170,14 @@ def ask_version(mpiexec: str, environ: Mapping[str, str]) -> Installation | None
             check=False,
             timeout=VERSION_TIMEOUT_S,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, str(error)
     text = (answer.stdout + answer.stderr).decode("utf-8", "replace")
     for mpi, signature in SIGNATURES:
         if match := signature.search(text):
-            return Installation(mpi=mpi, mpiexec=str(Path(mpiexec).absolute()), version=match.group(1))
-    return None
+            return Installation(mpi=mpi, mpiexec=str(Path(mpiexec).absolute()), version=match.group(1)), text
+    said = next((line.strip() for line in text.splitlines() if line.strip()), "nothing")
+    return None, f"--version says {said[:200]!r} (exit code {answer.returncode})"
 
 
 def linked_mpis(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Mpi, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pwd
 import shutil
 import signal
 import tempfile
@@ -30,6 +31,9 @@ from workload.settings import Settings, SettingsError
 
 def run(argv: Sequence[str], environ: Mapping[str, str], secret: bytes | None) -> int:
     """Be the node that `environ` describes, and run `argv` on the gang. Returns this node's exit code."""
+    # Open MPI 5 does nothing at all without one. Container engines give one to every user that they know; else as here.
+    if not environ.get("HOME"):
+        environ = {**environ, "HOME": _home()}
     index = environ.get(contract.BatchVariable.NODE_INDEX, "0")
     log = Log(int(index) if index.isdigit() else 0)
     try:
@@ -47,6 +51,13 @@ def run(argv: Sequence[str], environ: Mapping[str, str], secret: bytes | None) -
     finally:
         kill_descendants(os.getpid(), within_s=LEAVE_S)
         shutil.rmtree(job.run_folder, ignore_errors=True)
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/"
 
 
 def _job(argv: Sequence[str], environ: Mapping[str, str], secret: bytes | None) -> Job:

@@ -265,8 +265,8 @@ def installation_of() -> Callable[[str], Installation]:
             if IN_CI and name in WANTED:
                 pytest.fail(why)
             pytest.skip(why)
-        found = ask_version(str(path), os.environ)
-        assert found is not None
+        found, said = ask_version(str(path), os.environ)
+        assert found is not None, said
         assert found.mpi == Mpi(name.removesuffix("4"))
         return found
 

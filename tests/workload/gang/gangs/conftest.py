@@ -36,7 +36,7 @@ class GangProcesses:
         self.folder = folder
         self.mark = uuid.uuid4().hex
         self.job_id = f"job-{self.mark[:8]}"
-        self._path = path
+        self.path = path
         self._subnet = f"127.{64 + os.getpid() % 128}.{next(self._numbers)}"
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         self.ended_at: dict[str, float] = {}
@@ -48,7 +48,7 @@ class GangProcesses:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TUTTI_", "OMPI_", "PMI"))}
         environ = {
             **kept,
-            "PATH": self._path,
+            "PATH": self.path,
             "TMPDIR": str(self.folder),
             "AWS_BATCH_JOB_ID": f"{self.job_id}#{index}",
             "AWS_BATCH_JOB_ATTEMPT": "1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -20,6 +21,19 @@ def test_an_early_exit_0_does_not_end_the_others(gang: Any, victim: str) -> None
     gang.start_all(2, [victim, "1", "exit", "0", "0", "0", "exit", "0", "1500"])
     assert gang.codes() == [0, 0]
     assert gang.events()["computed"]["seconds"] > 1.5
+
+
+def test_an_early_exit_0_is_named_while_the_others_run_on(gang: Any, victim: str) -> None:
+    """After a minute; this main's is two seconds long."""
+    impatient = (
+        "import sys; from workload import entrypoint; from workload.gang import computation; "
+        "computation.EARLY_END_S = 2.0; sys.exit(entrypoint.main())"
+    )
+    argv = [victim, "1", "exit", "0", "0", "0", "exit", "0", "5000"]
+    gang.start(0, 2, argv, command=[sys.executable, "-c", impatient])
+    gang.start(1, 2, argv)
+    assert gang.codes() == [0, 0]
+    assert "rank 1 ended with 0 more than 2 s ago, and 1 others run on" in gang.log()
 
 
 def test_of_different_codes_the_first_in_time_counts(gang: Any, victim: str) -> None:
@@ -41,12 +55,12 @@ def test_the_code_of_mpi_abort_is_the_jobs(gang: Any, victim: str) -> None:
     assert gang.codes() == [7, 0]
 
 
-def test_a_python_rank_that_raises_shows_its_traceback_and_ends_all(mpich_gang: Any) -> None:
+def test_a_python_rank_that_raises_shows_its_traceback_and_ends_all(gang: Any) -> None:
     program = "from mpi4py import MPI\nMPI.COMM_WORLD.barrier()\nif MPI.COMM_WORLD.rank: raise ValueError('lost it')\nimport time; time.sleep(60)"
-    mpich_gang.start_all(2, ["python", "-m", "mpi4py", "-c", program])
-    assert mpich_gang.codes() == [1, 0]
-    assert "[1:1] ValueError: lost it" in mpich_gang.log(1)
-    assert "[1:1] Traceback (most recent call last):" in mpich_gang.log(1)
+    gang.start_all(2, ["python", "-m", "mpi4py", "-c", program])
+    assert gang.codes() == [1, 0]
+    assert "[1:1] ValueError: lost it" in gang.log(1)
+    assert "[1:1] Traceback (most recent call last):" in gang.log(1)
 
 
 @pytest.mark.parametrize("code", [22, 210, 213, 221])

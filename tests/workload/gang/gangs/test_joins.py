@@ -123,6 +123,25 @@ def test_an_mpi_that_the_image_lacks_is_210_and_what_is_there_is_named(mpich_gan
     assert "mpich 5.0.2" in mpich_gang.log()
 
 
+def test_a_container_without_a_home_runs_either_mpi(gang: Any, victim: str) -> None:
+    """Open MPI 5, its `mpiexec --version` too, fails where HOME is not set."""
+    node = ("env", "-u", "HOME", str(Path(sys.executable).parent / "tutti-node"))
+    argv = [victim, "0", "exit", "0", "0", "1", "exit", "0", "0"]
+    for index in range(2):
+        gang.start(index, 2, argv, command=node)
+    assert gang.codes() == [0, 0]
+
+
+def test_a_launcher_that_does_not_run_is_named_with_what_it_says(mpich_gang: Any, tmp_path: Path) -> None:
+    (tmp_path / "mpiexec").write_text("#!/bin/sh\necho 'libhwloc.so.15: no such file' >&2; exit 127\n", encoding="utf-8")
+    (tmp_path / "mpiexec").chmod(0o755)
+    mpich_gang.start(0, 1, ["hostname"], TUTTI_MPI="openmpi", PATH=f"{tmp_path}:{mpich_gang.path}")
+    assert mpich_gang.codes() == [210]
+    log = mpich_gang.log()
+    assert "got openmpi; this image has mpich 5.0.2" in log
+    assert f"{tmp_path}/mpiexec: --version says 'libhwloc.so.15: no such file' (exit code 127)" in log
+
+
 def test_a_shared_folder_that_is_not_the_same_is_223_and_says_where(mpich_gang: Any, tmp_path: Path) -> None:
     for index, name in enumerate(("one", "two")):
         (tmp_path / name).mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from typing import Any
@@ -88,13 +89,23 @@ def test_signal_before_asks_the_ranks_ahead_of_the_timeout_and_nothing_more(mpic
     assert "stopping" not in mpich_gang.events()
 
 
-def test_a_stall_shows_every_ranks_stack_and_is_214(mpich_gang: Any) -> None:
+def test_a_stall_shows_every_ranks_stack_and_is_214(gang: Any) -> None:
     program = "from mpi4py import MPI; import time; MPI.COMM_WORLD.barrier(); print('in')\ndef stuck(): time.sleep(100)\nstuck()"
-    mpich_gang.start_all(2, ["python", "-m", "mpi4py", "-c", program], TUTTI_HANG_AFTER="1")
-    assert mpich_gang.codes() == [214, 0]
+    gang.start_all(2, ["python", "-m", "mpi4py", "-c", program], TUTTI_HANG_AFTER="1")
+    assert gang.codes() == [214, 0]
     for index in range(2):
-        assert f'[{index}:{index}]   File "<string>", line 2 in stuck' in mpich_gang.log(index)
-    assert "no progress for" in mpich_gang.log()
+        assert f'[{index}:{index}]   File "<string>", line 2 in stuck' in gang.log(index)
+    assert "no progress for" in gang.log()
+
+
+def test_a_stall_of_a_c_program_shows_where_every_rank_waits_in_the_kernel(gang: Any, victim: str) -> None:
+    gang.start_all(2, [victim], TUTTI_HANG_AFTER="1")
+    assert gang.codes() == [214, 0]
+    for index in range(2):
+        shown = re.search(
+            rf"\[{index}:{index}\] process \d+ \(victim\) thread \d+: state S, waits in \w*nanosleep", gang.log(index)
+        )
+        assert shown, gang.log(index)
 
 
 def test_lines_are_progress(mpich_gang: Any) -> None:
