@@ -6,10 +6,13 @@ MPI programs on several nodes, with each MPI; what is lost, killed or told to st
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tutti import Cluster, Job
 from tutti.home import Home
@@ -41,6 +44,15 @@ index, rank = os.environ["AWS_BATCH_JOB_NODE_INDEX"], MPI.COMM_WORLD.rank
 own = boto3.Session().get_credentials()
 here = {"rank": rank, "index": int(index), "key": own.access_key, "token": os.environ["TOKEN"] == "open sesame"}
 boto3.client("s3").put_object(Bucket=os.environ["TUTTI_BUCKET"], Key=f"{os.environ['PLACE']}/{rank}", Body=json.dumps(here))
+"""
+
+
+# The last rank takes all the memory that it gets.
+HOG = """
+from mpi4py import MPI
+comm = MPI.COMM_WORLD
+comm.barrier()
+kept = [bytearray(1 << 24) for _ in range(1 << 20)] if comm.rank == 2 else comm.recv(source=2)
 """
 
 
@@ -113,6 +125,18 @@ def test_what_is_told_to_end_tells_its_ranks_and_only_a_node_that_goes_is_retrie
     assert said(cancelled, "] saved") == 3
     assert codes(going) == [224, 0]
     assert said(going, "] sum 3") == 3
+
+
+def test_a_rank_that_runs_out_of_memory_is_137_named_and_not_retried(
+    desk: Home, cluster: Cluster, shared: Path, mpi: Mpi
+) -> None:
+    if control.call(desk, "status")["contained"] == "none":
+        if os.environ.get("CI") == "true":
+            pytest.fail("no control group can be had here")
+        pytest.skip("no control group can be had here")
+    run = submit(cluster, shared, mpi, HOG, "hog", memory=256, retries=3)
+    assert codes(run) == [137], [line.raw for line in run.tail(40)]
+    assert said(run, "node 2: rank 2 was ended by SIGKILL (137), out of memory")
 
 
 def test_every_rank_has_its_own_nodes_index_and_keys_and_the_jobs_secret(

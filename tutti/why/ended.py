@@ -66,7 +66,7 @@ _LOG: Final = (
      "Compile it for the pool's instances (--compile runs in the dev image), without -march=native of another machine."),
     (r"No space left on device", "disk-full", "a disk ran full",
      "Write less to scratch, or have the operator raise disk_gib of the pool; the shared folder has no such limit."),
-    (r"(?:MemoryError|Cannot allocate memory|std::bad_alloc)", "out-of-memory", "the program ran out of memory",
+    (r"(?:MemoryError|Cannot allocate memory|std::bad_alloc|SIGKILL \(137\), out of memory)", "out-of-memory", "the program ran out of memory",
      "Submit it with more --memory, on more nodes, or with fewer --ranks-per-node."),
     (r"(?:can't open file|cannot open|No such file or directory)[: ]+'?([^'\n:]+)", "no-file", "the program did not find {0}",
      "Stage it in with --input; ranks find it under input/."),

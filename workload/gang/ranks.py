@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from workload.contract import Progress, Variable
-from workload.gang import limits, processes, stacks
+from workload.gang import limits, memory, processes, stacks
 from workload.gang.fulllog import FullLog
 from workload.gang.limiter import Limiter, Lines
 from workload.gang.log import Log
@@ -36,6 +36,7 @@ ORPHAN_S: Final = 2.0  # for a program whose shim mpiexec has ended, until it is
 STACKS_S: Final = 5.0  # for the ranks to write their stacks, at most: a moment where the machine is not busy
 STACKS_LOOK_S: Final = 0.05
 LAST_WORDS_CHARACTERS: Final = 500
+KILLED: Final = 128 + signal.SIGKILL
 SHELLS: Final = {"sh", "dash", "bash", "ash", "ksh", "zsh", "busybox"}
 DAEMONS: Final = ("hydra_", "mpiexec", "mpirun", "prte", "orted", "pmi_proxy")
 
@@ -81,6 +82,7 @@ class Ranks:
         self._on_progress = on_progress
         self._on_output = on_output
         self._limiter = Limiter()
+        self._memory_kills = memory.kills()
         self._draining = False
         self._closed = False
         self._full = full
@@ -288,11 +290,23 @@ class Ranks:
         now = time.time()  # before what takes time: the first rank to fail gives the job its code
         self._drain(one)
         words = b"\n".join(one.last).decode("utf-8", "replace")[-LAST_WORDS_CHARACTERS:]
-        one.record = replace(one.record, ended=now, code=code, reported=reported, last_words=words)
+        one.record = replace(
+            one.record,
+            ended=now,
+            code=code,
+            reported=reported,
+            last_words=words,
+            out_of_memory=code == KILLED and self._out_of_memory(),
+        )
         # Before the record: its arrival may start the upload.
         if self._full and self._limiter.dropped and not self.running() and (kept := self._full.keep()):
             self._log.says(f"all that the ranks wrote is in output/{kept.name}")
         self._on_record(one.record)
+
+    def _out_of_memory(self) -> bool:
+        """Whether it was for memory that the kernel has killed a rank just now: one for each kill that it counts."""
+        known, self._memory_kills = self._memory_kills, min(memory.kills(), self._memory_kills + 1)
+        return self._memory_kills > known
 
     def _watch(self, one: _Local, record: RankRecord, pid: int) -> None:
         try:
@@ -323,7 +337,7 @@ class Ranks:
     def _vanished(self, one: _Local, record: RankRecord) -> None:
         if not self._closed and one.record is record:
             self._hear()
-            self._ended(one, one.shim, 128 + signal.SIGKILL, reported=False)
+            self._ended(one, one.shim, KILLED, reported=False)
 
     def _orphan(self, one: _Local, record: RankRecord) -> None:
         """The shim has gone without a word: mpiexec wants this rank to end."""

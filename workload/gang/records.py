@@ -24,6 +24,7 @@ class RankRecord:
     code: int | None = None  # as a shell says it: 128+n for signal n
     reported: bool = True  # False: it vanished together with its shim, which is how mpiexec ends ranks
     last_words: str = ""
+    out_of_memory: bool = False  # the kernel killed it because the node's memory was used up
 
     @property
     def signal(self) -> int:
@@ -37,6 +38,8 @@ class RankRecord:
         how = f"ended with {self.code}"
         if self.signal:
             how = f"was ended by {signal.Signals(self.signal).name} ({self.code})"
+        if self.out_of_memory:
+            how += ", out of memory"
         if not self.reported:
             how = "was ended from outside, by mpiexec most likely"
         return f"rank {self.rank} {how}"

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
+from uuid import uuid4
 
 import pytest
+
+from tutti.twin.nodes import cgroups
+
+
+@pytest.fixture
+def small_group() -> Iterator[Sequence[str]]:
+    """A control group of 128 MiB: the files that a process writes its id to, to be in it."""
+    groups = cgroups.find(f"tutti-test-{uuid4().hex[:8]}")
+    if groups is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no control group can be had here")
+        pytest.skip("no control group can be had here")
+    made = groups.make("small", memory_mib=128, processes=500)
+    yield [str(folder / "cgroup.procs") for folder in set(made.folders.values())]
+    groups.remove(10)
 
 
 def test_exit_7_on_one_rank_without_abort_is_7_within_5_seconds(gang: Any, victim: str) -> None:
@@ -48,6 +66,18 @@ def test_a_killed_rank_is_128_and_the_signal_and_is_named(gang: Any, another_gan
     for one, number, code in cases:
         assert one.codes() == [code, 0]
         assert f"node 1: rank 1 was ended by {number.name}" in one.log()
+
+
+def test_a_rank_that_runs_out_of_memory_is_137_and_is_named_with_the_reason(
+    gang: Any, victim: str, small_group: Sequence[str]
+) -> None:
+    """Node 1 has a limit, as a container has; its rank takes all that it gets."""
+    argv = [victim, "1", "eat", "0", "0"]
+    joined = "".join(f"echo $$ >{file}; " for file in small_group)
+    gang.start(0, 2, argv)
+    gang.start(1, 2, argv, command=("sh", "-c", f'{joined}exec tutti-node "$@"', "sh"))
+    assert gang.codes() == [137, 0]
+    assert "node 1: rank 1 was ended by SIGKILL (137), out of memory" in gang.log()
 
 
 def test_the_code_of_mpi_abort_is_the_jobs(gang: Any, victim: str) -> None:

@@ -133,7 +133,9 @@ def test_a_container_without_a_home_runs_either_mpi(gang: Any, victim: str) -> N
 
 
 def test_a_launcher_that_does_not_run_is_named_with_what_it_says(mpich_gang: Any, tmp_path: Path) -> None:
-    (tmp_path / "mpiexec").write_text("#!/bin/sh\necho 'libhwloc.so.15: no such file' >&2; exit 127\n", encoding="utf-8")
+    (tmp_path / "mpiexec").write_text(
+        "#!/bin/sh\necho 'libhwloc.so.15: no such file' >&2; exit 127\n", encoding="utf-8"
+    )
     (tmp_path / "mpiexec").chmod(0o755)
     mpich_gang.start(0, 1, ["hostname"], TUTTI_MPI="openmpi", PATH=f"{tmp_path}:{mpich_gang.path}")
     assert mpich_gang.codes() == [210]

@@ -1,5 +1,6 @@
 /* victim [RANK VERB VALUE MILLISECONDS]...: after a barrier of all, each named rank waits and does its verb:
- * exit (the code; no MPI_Finalize, no MPI_Abort), signal (to itself), abort (MPI_Abort), catch (waits for SIGTERM, then
+ * exit (the code; no MPI_Finalize, no MPI_Abort), signal (to itself), abort (MPI_Abort), eat (memory, all that it
+ * gets), catch (waits for SIGTERM, then
  * works for VALUE milliseconds, says so, and ends with 0), ignore (SIGTERM; stays). Ranks that are not named stay. */
 #include <mpi.h>
 #include <signal.h>
@@ -28,6 +29,10 @@ int main(int argc, char **argv) {
         if (strcmp(argv[at + 1], "exit") == 0) _exit(value);
         if (strcmp(argv[at + 1], "abort") == 0) MPI_Abort(MPI_COMM_WORLD, value);
         if (strcmp(argv[at + 1], "signal") == 0) { signal(value, SIG_DFL); raise(value); }
+        while (strcmp(argv[at + 1], "eat") == 0) {
+            char *more = malloc(1 << 22);
+            if (more) memset(more, 1, 1 << 22);
+        }
         if (strcmp(argv[at + 1], "catch") == 0) {
             while (!told) usleep(10000);
             printf("heard %d\n", (int)told);
