@@ -19,11 +19,15 @@ STOP_AT: Final = 100
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetArgs:
-    """Inputs of Budget. `stop_roles`: roles that get `stop_policy_arn` attached at 100 %; none: nothing is stopped."""
+    """Inputs of Budget. `stop_roles`: roles that get `stop_policy_arn` attached at 100 %; none: nothing is stopped.
+
+    `topic`: the budget's own, whose messages an alarm counts. `addresses`: AWS Budgets mails them, ten at most.
+    """
 
     names: Names
     usd: int
     topic: pulumi.Input[str]
+    addresses: Sequence[str]
     stop_roles: Sequence[pulumi.Input[str]]
     stop_policy_arn: pulumi.Input[str]
     account: str
@@ -56,6 +60,7 @@ class Budget(pulumi.ComponentResource):
                     threshold=percent,
                     threshold_type="PERCENTAGE",
                     subscriber_sns_topic_arns=[args.topic],
+                    subscriber_email_addresses=list(args.addresses),
                 )
                 for percent in ALERTS
             ],

@@ -37,6 +37,7 @@ TAKEN: Final = (IPv4Network("172.17.0.0/16"), IPv4Network("169.254.0.0/16"))
 SHARED: Final = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+")
 TAG: Final = re.compile(r"(?!aws:)[\w .:/=+@-]{1,128}")
 OWN_TAGS: Final = 4
+BUDGET_ADDRESSES: Final = 10  # to which AWS Budgets sends one notification
 
 
 def check_stack(stack: str, group: str, problems: Problems) -> None:
@@ -57,6 +58,9 @@ def check_keys(keys: Keys, group: str, facts: Facts, problems: Problems) -> None
     for address in keys.alarm_addresses:
         if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", address):
             problems.refuse("alarmAddresses", address, "e-mail addresses", example=["ops@example.org"])
+    if keys.budget_usd and len(keys.alarm_addresses) > BUDGET_ADDRESSES:
+        allowed = f"{BUDGET_ADDRESSES} addresses at most where budgetUsd is set: AWS Budgets mails no more"
+        problems.refuse("alarmAddresses", len(keys.alarm_addresses), allowed, example=["ops@example.org"])
     for name in keys.tags:
         if not TAG.fullmatch(name):
             problems.refuse("tags", name, "tag keys that do not start with aws:", example={"project": "x"})

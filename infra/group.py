@@ -22,6 +22,7 @@ from infra.lustre import Lustre, LustreArgs
 from infra.monitoring import Monitoring, MonitoringArgs
 from infra.place import Place
 from infra.pool import Pool, PoolArgs
+from infra.queue_guard import guard
 from infra.rights import Rights, RightsArgs
 from infra.security import Security, SecurityArgs
 from infra.storage import Storage, StorageArgs
@@ -37,9 +38,10 @@ def deploy(config: StackConfig, facts: Facts, root: Path) -> Outputs:
     shared = pulumi.StackReference(config.keys.shared) if config.keys.shared else None
     place = network(config, facts, shared)
     made = images(config, facts, shared, root)
+    emptied = guard(pulumi.Config("aws").get("profile"))  # here: also for a stack whose last pool has just been removed
     if config.shares_only:
         return _shared_stack(config, facts, place, made)
-    return _group_stack(config, facts, place, made)
+    return _group_stack(config, facts, place, made, emptied)
 
 
 def _shared_stack(config: StackConfig, facts: Facts, place: Place, made: Images) -> Outputs:
@@ -51,7 +53,9 @@ def _shared_stack(config: StackConfig, facts: Facts, place: Place, made: Images)
     return share(config, place, made)
 
 
-def _group_stack(config: StackConfig, facts: Facts, place: Place, made: Images) -> Outputs:
+def _group_stack(
+    config: StackConfig, facts: Facts, place: Place, made: Images, emptied: pulumi.ResourceHook
+) -> Outputs:
     base, keys, names, tags = config.names.base, config.keys, config.names, config.tags
     where = {"region": facts.region, "account": facts.account, "partition": facts.partition}
     repositories = list(made.repository_arns.values())
@@ -133,6 +137,7 @@ def _group_stack(config: StackConfig, facts: Facts, place: Place, made: Images) 
                 instance_profile_arn=identity.instance_profile_arn,
                 lustre_source=lustre.mount if lustre else "",
                 keep=keys.keep_data,
+                guard=emptied,
                 depends_on=[*identity.ready, *storage.mount_targets],
                 tags=tags,
             ),
@@ -161,7 +166,9 @@ def _group_stack(config: StackConfig, facts: Facts, place: Place, made: Images) 
             tags=tags,
         ),
     )
-    topics = Topics(base, TopicsArgs(addresses=keys.alarm_addresses, account=facts.account, tags=tags))
+    topics = Topics(
+        base, TopicsArgs(addresses=keys.alarm_addresses, spend=bool(keys.budget_usd), account=facts.account, tags=tags)
+    )
     access = [] if keys.shared else [EventAccess(base, EventAccessArgs(scope=names.stack, **where))]
     monitoring = Monitoring(
         base,
@@ -175,6 +182,7 @@ def _group_stack(config: StackConfig, facts: Facts, place: Place, made: Images) 
             event_log_group_arn=logs.events_arn,
             alarms_topic=topics.alarms,
             notices_topic=topics.notices,
+            spend_topic_name=topics.spend.name if topics.spend else None,
             after_access=[*access, logs],
             tags=tags,
         ),
@@ -193,13 +201,14 @@ def _group_stack(config: StackConfig, facts: Facts, place: Place, made: Images) 
             **where,
         ),
     )
-    if keys.budget_usd:
+    if topics.spend:
         Budget(
             base,
             BudgetArgs(
                 names=names,
                 usd=keys.budget_usd,
-                topic=topics.alarms,
+                topic=topics.spend.arn,
+                addresses=keys.alarm_addresses,
                 stop_roles=[team.scheduler_role.name, *keys.budget_stop_roles] if keys.budget_stops else [],
                 stop_policy_arn=team.stop_arn,
                 account=facts.account,

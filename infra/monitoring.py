@@ -38,7 +38,10 @@ PATHS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class MonitoringArgs:
-    """Inputs of Monitoring. `after_access`: what lets EventBridge write to the log group, where this stack makes it."""
+    """Inputs of Monitoring. `after_access`: what lets EventBridge write to the log group, where this stack makes it.
+
+    `spend_topic_name`: the topic to which a budget, and nobody else, publishes; None where there is no budget.
+    """
 
     names: Names
     region: str
@@ -49,6 +52,7 @@ class MonitoringArgs:
     event_log_group_arn: pulumi.Input[str]
     alarms_topic: pulumi.Input[str]
     notices_topic: pulumi.Input[str]
+    spend_topic_name: pulumi.Input[str] | None
     after_access: Sequence[pulumi.Resource]
     tags: Mapping[str, str]
 
@@ -71,6 +75,8 @@ class Monitoring(pulumi.ComponentResource):
         )
         self._count_alarm("blocked", "BlockedQueues", f'{{ $.detail-type = "{QUEUE_BLOCKED}" }}')
         self._file_system_alarms()
+        if args.spend_topic_name is not None:
+            self._spend_alarm(args.spend_topic_name)
         board = aws.cloudwatch.Dashboard(
             f"{name}-dashboard",
             dashboard_name=f"tutti-{args.names.stack}",
@@ -180,6 +186,26 @@ class Monitoring(pulumi.ComponentResource):
             treat_missing_data="notBreaching",
             alarm_actions=[self._args.alarms_topic],
             tags=self._tags(what),
+            opts=self._child,
+        )
+
+    def _spend_alarm(self, topic_name: pulumi.Input[str]) -> None:
+        """The budget counts by the group's tag, which no metric of AWS does: so its messages are what is counted."""
+        aws.cloudwatch.MetricAlarm(
+            f"{self._name}-spend",
+            alarm_description=f"The budget of the stack {self._args.names.stack} has said that a share of the month is "
+            f"spent: aws budgets describe-budget --account-id ACCOUNT --budget-name {self._args.names.base}",
+            namespace="AWS/SNS",
+            metric_name="NumberOfMessagesPublished",
+            dimensions={"TopicName": topic_name},
+            statistic="Sum",
+            period=PERIOD_S,
+            evaluation_periods=1,
+            threshold=1,
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            treat_missing_data="notBreaching",
+            alarm_actions=[self._args.alarms_topic],
+            tags=self._tags("spend"),
             opts=self._child,
         )
 

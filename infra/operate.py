@@ -7,6 +7,7 @@ Exit code: Pulumi's own, or 3 where something is missing.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ CHANGES: Final = ("up", "destroy")
 MISSING: Final = 3
 DOCKER_S: Final = 20
 CLOUD: Final = "https://app.pulumi.com"
+QUEUE: Final = "aws:batch/jobQueue:JobQueue"
 
 
 def interactive(environ: Mapping[str, str], *, terminal: bool) -> bool:
@@ -40,6 +42,26 @@ def command_line(pulumi: str, verb: str, stack: str, *, asks: bool) -> list[str]
     if asks:
         return line
     return [*line, "--non-interactive", *(["--yes"] if VERBS[verb] in CHANGES else [])]
+
+
+def command_lines(pulumi: str, verb: str, stack: str, queues: Sequence[str], *, asks: bool) -> list[list[str]]:
+    """The commands of a verb, in order. `queues`: the URNs of the stack's queues, as far as they are still there.
+
+    The queues' guard (infra/queue_guard.py) lives in the program, so queues are destroyed first, with the program. What
+    is left needs no program; with one, a destroy that was cut off could not go on, for the program would look for
+    outputs of what is gone (github.com/pulumi/pulumi/issues/23921).
+    """
+    line = command_line(pulumi, verb, stack, asks=asks)
+    if verb != "down" or not queues:
+        return [line]
+    targets = [word for urn in queues for word in ("--target", urn)]
+    return [[*line, "--run-program", "--target-dependents", *targets], line]
+
+
+def queues_of(state: str) -> list[str]:
+    """The URNs of the queues in what `pulumi stack export` wrote."""
+    resources = (json.loads(state).get("deployment") or {}).get("resources") or []
+    return [resource["urn"] for resource in resources if resource["type"] == QUEUE]
 
 
 def lacking(stack: str, environ: Mapping[str, str], project: Path, *, asks: bool) -> list[str]:
@@ -139,8 +161,22 @@ def main(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return MISSING
-    select = [cli.command, "stack", "select", stack, "--create", *([] if asks else ["--non-interactive"])]
-    for line in (select, command_line(cli.command, verb, stack, asks=asks)):
+    return _run(cli.command, verb, stack, asks=asks)
+
+
+def _run(pulumi: str, verb: str, stack: str, *, asks: bool) -> int:
+    """Select the stack, and go through the verb's commands until one fails."""
+    select = [pulumi, "stack", "select", stack, "--create", *([] if asks else ["--non-interactive"])]
+    if code := subprocess.run(select, cwd=PROJECT, check=False).returncode:
+        return code
+    queues: list[str] = []
+    if verb == "down":
+        export = [pulumi, "stack", "export", "--stack", stack]
+        exported = subprocess.run(export, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=False)
+        if exported.returncode:
+            return exported.returncode
+        queues = queues_of(exported.stdout)
+    for line in command_lines(pulumi, verb, stack, queues, asks=asks):
         if code := subprocess.run(line, cwd=PROJECT, check=False).returncode:
             return code
     return 0

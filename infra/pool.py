@@ -28,7 +28,10 @@ NEVER_FITS_S: Final = Limits.STATE_TIME_LIMIT_S.start
 
 @dataclass(frozen=True, kw_only=True)
 class PoolArgs:
-    """Inputs of Pool. `subnet_ids`: of the plan's zones. `depends_on`: roles, that must outlive the environments."""
+    """Inputs of Pool. `subnet_ids`: of the plan's zones. `depends_on`: roles, that must outlive the environments.
+
+    `guard`: asked before a queue is deleted (infra/queue_guard.py).
+    """
 
     plan: PoolPlan
     names: Names
@@ -37,6 +40,7 @@ class PoolArgs:
     instance_profile_arn: pulumi.Input[str]
     lustre_source: pulumi.Input[str]
     keep: bool
+    guard: pulumi.ResourceHook
     depends_on: Sequence[pulumi.Resource]
     tags: Mapping[str, str]
 
@@ -189,7 +193,7 @@ class Pool(pulumi.ComponentResource):
     def _queue(
         self, priority: QueuePriority, environments: Sequence[aws.batch.ComputeEnvironment]
     ) -> pulumi.Output[str]:
-        """A queue keeps the state that the budget gave it, and is protected: deleting one ends every job in it."""
+        """A queue keeps the state that the budget gave it, and is guarded: deleting one would end every job in it."""
         config = self._args.plan.config
         name = self._args.names.queue(config.name, priority)
         waits = {
@@ -213,6 +217,11 @@ class Pool(pulumi.ComponentResource):
                 for reason, seconds in waits.items()
             ],
             tags=self._tags(priority.name.lower()),
-            opts=pulumi.ResourceOptions(parent=self, protect=self._args.keep, ignore_changes=["state"]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=self._args.keep,
+                ignore_changes=["state"],
+                hooks=pulumi.ResourceHookBinding(before_delete=[self._args.guard]),
+            ),
         )
         return queue.arn

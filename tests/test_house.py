@@ -32,6 +32,7 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
         "infra.operate",  # a command of the operator's: looks for credentials before it calls the CLI
         {"pulumi", "botocore", "yaml"},
     ),
+    ("infra.queue_guard", {"pulumi", "botocore"}),  # asks Batch before a queue is deleted
     ("infra.context", {"docker"}),  # what .dockerignore means
     (
         "infra",

@@ -61,6 +61,7 @@ class Made:
     retained: bool = False
     ignored: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    before_delete: tuple[str, ...] = ()
 
     def json(self, key: str) -> Any:
         return json.loads(self.inputs[key])
@@ -73,6 +74,7 @@ class Deployment:
     resources: list[Made] = field(default_factory=list)
     finished: set[str] = field(default_factory=set)  # URNs whose outputs were registered
     outputs: dict[str, Any] = field(default_factory=dict)
+    hooks: list[str] = field(default_factory=list)  # names of the registered ones
 
     def of(self, kind: str) -> list[Made]:
         """Resources whose type ends in `kind`: `of("Role")`, `of("batch/jobQueue:JobQueue")`."""
@@ -220,9 +222,14 @@ class Monitor(mocks.MockMonitor):
                 retained=request.retainOnDelete,
                 ignored=tuple(request.ignoreChanges),
                 after=tuple(request.dependencies),
+                before_delete=tuple(request.hooks.before_delete),
             )
         )
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]  # Pulumi's mocks are untyped
+
+    def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802  as above
+        self.deployment.hooks.append(request.name)
+        return super().RegisterResourceHook(request)  # type: ignore[no-untyped-call]  # as above
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802  as above
         self.deployment.finished.add(request.urn)

@@ -10,9 +10,10 @@ def test_no_budget_unless_asked(stack: Any) -> None:
 
 
 def test_alerts_at_half_most_and_all_of_the_groups_month(stack: Any) -> None:
-    budget = stack("astro", budgetUsd=500).one("budgets/budget:Budget").inputs
+    budget = stack("astro", budgetUsd=500, alarmAddresses=["ops@example.org"]).one("budgets/budget:Budget").inputs
     assert (budget["limitAmount"], budget["limitUnit"], budget["timeUnit"]) == ("500.0", "USD", "MONTHLY")
     assert [n["threshold"] for n in budget["notifications"]] == [50, 80, 100]
+    assert {tuple(n["subscriberEmailAddresses"]) for n in budget["notifications"]} == {("ops@example.org",)}
     assert budget["costFilters"] == [{"name": "TagKeyValue", "values": ["user:tutti:group$astro"]}]
 
 

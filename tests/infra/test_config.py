@@ -244,6 +244,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("an intensity", {"computeIntensity": "hot"}, "computeIntensity: got 'hot'; allowed: medium or low or high"),
     ("a relative path", {"inputDataPath": "input"}, "an absolute path in the container"),
     ("an address", {"alarmAddresses": ["ops"]}, "e-mail addresses"),
+    ("11 addresses", {"budgetUsd": 5, "alarmAddresses": [f"a{i}@example.org" for i in range(11)]}, "10 addresses at"),
     ("a budget that stops nobody", {"budgetUsd": 5, "budgetStops": True}, "roles of budgetStopRoles"),
     ("AWS's tags", {"tags": {"aws:x": "y"}}, "tag keys that do not start with aws:"),
     ("a group's name", {"group": "Astro Physics"}, "group: got Astro Physics; allowed: a lower-case letter"),

@@ -106,6 +106,30 @@ def test_a_notice_holds_what_subscriptions_filter_by(stack: Any) -> None:
     assert notice["message"].startswith("Job cavity (1234): FAILED.")
 
 
+def test_the_spend_alarm_counts_what_the_budget_says(stack: Any) -> None:
+    """No metric of AWS knows the group's spend (EstimatedCharges is the account's): the budget's messages are counted.
+
+    So nobody but AWS Budgets may publish to that topic.
+    """
+    d = stack(budgetUsd=500)
+    alarm, budget = d.one("MetricAlarm", "-spend").inputs, d.one("budgets/budget:Budget").inputs
+    assert (alarm["namespace"], alarm["metricName"]) == ("AWS/SNS", "NumberOfMessagesPublished")
+    topic = d.one("sns/topic:Topic", "-spend")
+    assert alarm["dimensions"] == {"TopicName": f"{topic.name}-0000000"}
+    assert {arn for n in budget["notifications"] for arn in n["subscriberSnsTopicArns"]} == {
+        f"arn:aws:sns:us-west-2:123456789012:{topic.name}-0000000"
+    }
+    (statement,) = d.one("TopicPolicy", "-spend").json("policy")["Statement"]
+    assert statement["Principal"] == {"Service": "budgets.amazonaws.com"}
+    assert alarm["alarmActions"] == ["arn:aws:sns:us-west-2:123456789012:tutti-dev-alarms-0000000"], "and is told"
+
+
+def test_without_a_budget_there_is_nothing_to_count(stack: Any) -> None:
+    assert [
+        r for kind in ("MetricAlarm", "sns/topic:Topic") for r in stack().of(kind) if r.name.endswith("spend")
+    ] == []
+
+
 def test_alarms_count_what_the_event_log_counts(stack: Any) -> None:
     d = stack()
     filters = {

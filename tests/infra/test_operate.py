@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from infra.operate import VERBS, command_line, install, interactive, lacking
+from infra.operate import VERBS, command_line, install, interactive, lacking, queues_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "name: tutti\nconfig:\n  images:\n    default:\n      - name: tutti\n"
@@ -133,6 +135,42 @@ def test_up_selects_the_stack_and_brings_it_up(tmp_path: Path) -> None:
         "stack select dev --create --non-interactive",
         "up --stack dev --non-interactive --yes",
     ]
+
+
+def pulumi_with(home: Path, state: dict[str, Any]) -> None:
+    """A CLI that keeps what it is called with, and whose stack has this state."""
+    (home / "state").write_text(json.dumps(state))
+    own = home / ".pulumi" / "versions" / version("pulumi") / "bin" / "pulumi"
+    fake(
+        own,
+        f'[ "$1" = version ] && echo v{version("pulumi")} && exit\n'
+        '[ "$2" = export ] && cat "$HOME/state" && exit\necho "$@" >> "$HOME/calls"',
+    )
+    fake(home / "bin" / "docker", "exit 0")
+
+
+GIVEN = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "PULUMI_ACCESS_TOKEN": "x"}
+
+
+def test_down_destroys_the_queues_first_with_the_program_that_guards_them(tmp_path: Path) -> None:
+    resources = [{"urn": "urn:q", "type": "aws:batch/jobQueue:JobQueue"}, {"urn": "urn:v", "type": "aws:ec2/vpc:Vpc"}]
+    pulumi_with(tmp_path, {"version": 3, "deployment": {"resources": resources}})
+    assert run(tmp_path, "down", "dev", **GIVEN).returncode == 0
+    assert (tmp_path / "calls").read_text().splitlines()[1:] == [
+        "destroy --stack dev --non-interactive --yes --run-program --target-dependents --target urn:q",
+        "destroy --stack dev --non-interactive --yes",
+    ]
+
+
+def test_a_destroy_that_was_cut_off_goes_on_without_the_program(tmp_path: Path) -> None:
+    """The queues are gone, and with them outputs that the program would look for."""
+    pulumi_with(tmp_path, {"version": 3, "deployment": {"resources": [{"urn": "urn:v", "type": "aws:ec2/vpc:Vpc"}]}})
+    assert run(tmp_path, "down", "dev", **GIVEN).returncode == 0
+    assert (tmp_path / "calls").read_text().splitlines()[1:] == ["destroy --stack dev --non-interactive --yes"]
+
+
+def test_a_stack_that_was_never_up_has_no_queues() -> None:
+    assert queues_of('{"version": 3, "deployment": {"manifest": {}}}') == []
 
 
 def test_a_machine_that_lacks_something_gets_a_list_and_code_3(tmp_path: Path) -> None:

@@ -21,7 +21,10 @@ ACTIONS: dict[str, tuple[str, ...]] = {
         "batch:DeregisterJobDefinition",
         "iam:PassRole",
     ),
-    "aws:batch/jobQueue:JobQueue": ("batch:CreateJobQueue", "batch:UpdateJobQueue", "batch:DeleteJobQueue"),
+    "aws:batch/jobQueue:JobQueue": (
+        *("batch:CreateJobQueue", "batch:UpdateJobQueue", "batch:DeleteJobQueue"),
+        "batch:ListJobs",  # the guard's
+    ),
     "aws:budgets/budget:Budget": ("budgets:ModifyBudget",),
     "aws:budgets/budgetAction:BudgetAction": (
         "budgets:CreateBudgetAction",
