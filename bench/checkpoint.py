@@ -115,7 +115,7 @@ def run_rank(given: argparse.Namespace) -> int:
 
 
 def report(seconds: dict[str, list[float]], size: int, ranks: int, calls: dict[str, float]) -> int:
-    from workload.interval import automatic
+    from workload.interval import FailureRate, automatic
 
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     for name, value in middle.items():
@@ -133,7 +133,7 @@ def report(seconds: dict[str, list[float]], size: int, ranks: int, calls: dict[s
         **{name: round(value) for name, value in {**calls, "progress_ns": progress_cost()}.items()},
     }
     for nodes in (1, 16, 256):
-        interval = automatic(seconds["save"], nodes, None)
+        interval = automatic(seconds["save"], nodes, FailureRate.find(None, {}))
         print(f"auto, {nodes} nodes: {interval}")
         result[f"auto_overhead_{nodes}_nodes"] = float(f"{interval.overhead:.3g}")
     print(json.dumps(result))

@@ -114,6 +114,7 @@ def _queue(pool: PoolPlan, priority: QueuePriority, names: Names, arn: str) -> C
         efa=bool(pool.efa_interfaces),
         nitro=pool.nitro,
         capacity="fargate" if config.fargate else "spot" if pool.spot_vcpus else "on-demand",
+        node_mtbf_days=config.node_mtbf_days,
     )
 
 

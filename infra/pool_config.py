@@ -30,6 +30,7 @@ RANGES: Final = {
     "disk_mibps": (125, 1000, 500),  # gp3
     "stop_timeout": (30, 120, 30),  # seconds from SIGTERM to SIGKILL; a Spot notice comes 120 s ahead
     "capacity_wait_minutes": (10, 1440, 240),  # jobStateTimeLimitActions
+    "node_mtbf_days": (0, 36_500, 365),  # 0: not measured
 }
 
 
@@ -55,6 +56,7 @@ class PoolConfig:
     reservation: str = ""
     stop_timeout: int = 30
     capacity_wait_minutes: int = 240
+    node_mtbf_days: int = 0
     spot_percent: int | None = None
     fargate: bool = False
 

@@ -42,7 +42,7 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
     ("workload.settings", {"workload.contract"}),
     ("workload.documents", {"workload.contract", "workload.settings"}),
     ("workload.manifest", {"workload.contract"}),
-    ("workload.interval", set()),
+    ("workload.interval", {"workload.contract"}),
     ("workload.progress", {"workload.contract"}),
     ("workload.vault", {"workload.contract", "workload.manifest", "boto3", "botocore", "types_boto3_s3"}),
     ("workload.staging", {"workload.contract", "workload.settings", "boto3", "botocore"}),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 AFTER_STATES: Final = ("ok", "any", "each")
 THROTTLED: Final = frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded"})
+DAY_S: Final = 86_400
 PATIENCE_S: Final = 120.0  # how long a throttled submission is tried again
 
 
@@ -212,4 +213,6 @@ def _place_variables(queue: CardQueue) -> dict[str, str]:
         said[Variable.INSTANCE_TYPE] = queue.instance_types[0]
     if queue.gpus:
         said[Variable.GPUS] = str(queue.gpus)
+    if queue.node_mtbf_days:
+        said[Variable.NODE_MTBF] = str(queue.node_mtbf_days * DAY_S)
     return {name.value: value for name, value in said.items() if value}

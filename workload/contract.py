@@ -48,6 +48,7 @@ class Variable(StrEnum):
     EFA = "TUTTI_EFA"  # "1" where the pool has it
     GPUS = "TUTTI_GPUS"  # GPUs a node, absent or 0 where none
     NODE_SILENCE = "TUTTI_NODE_SILENCE"  # seconds
+    NODE_MTBF = "TUTTI_NODE_MTBF"  # mean time between failures of a node of this pool, seconds; absent where unknown
     # From the twin alone: what a process on a shared host cannot find out by itself.
     ADDRESS = "TUTTI_ADDRESS"  # this node's own address
     CPUSET = "TUTTI_CPUSET"  # its share of the cores, "0-1,4", or "none": bind nothing, spin nowhere
@@ -293,6 +294,7 @@ class CardQueue:
     efa: bool = False
     nitro: int = 0  # the Nitro generation; 0: unknown
     capacity: str = "on-demand"  # on-demand, spot, fargate
+    node_mtbf_days: int = 0  # mean time between failures of one node; 0: nobody has measured it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
+
+from workload.contract import Variable
 
 AUTO: Final = "auto"
 FIRST_SAVE_S: Final = 60.0  # `auto` knows no cost yet: the first save, which measures it, comes after this long
@@ -16,6 +18,7 @@ FIRST_SAVE_S: Final = 60.0  # `auto` knows no cost yet: the first save, which me
 # systems of up to about a thousand nodes: about one a node and year at the bad end, which is the safe end here.
 DEFAULT_NODE_MTBF_S: Final = 365 * 86_400.0
 SOURCE: Final = "Daly 2006, Future Generation Computer Systems 22(3), eq. 37; Young 1974, CACM 17(9)"
+ASSUMPTION: Final = "Schroeder and Gibson 2006"
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _TIME: Final = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[smh])")
 
@@ -61,7 +64,7 @@ class Interval:
     saves: int
     node_mtbf: float
     nodes: int
-    assumed: bool  # the failure rate is DEFAULT_NODE_MTBF_S, not the pool's own
+    rate_from: str  # who says the failure rate
 
     @property
     def overhead(self) -> float:
@@ -70,11 +73,10 @@ class Interval:
 
     def __str__(self) -> str:
         mtbf = self.node_mtbf / self.nodes
-        rate = "assumed, no measured rate of this pool" if self.assumed else "the pool's"
         return (
             f"every {self.seconds:.4g} s: W = sqrt(2CM) [1 + sqrt(C/2M)/3 + (C/2M)/9] - C with C = {self.cost:.4g} s "
-            f"(median of {self.saves} saves), M = {mtbf:.4g} s ({self.node_mtbf / 3600:.6g} h a node, {rate}, over "
-            f"{self.nodes} nodes); saving takes {self.overhead:.2%} of the time [{SOURCE}]"
+            f"(median of {self.saves} saves), M = {mtbf:.4g} s ({self.node_mtbf / 3600:.6g} h a node, "
+            f"{self.rate_from}, over {self.nodes} nodes); saving takes {self.overhead:.2%} of the time [{SOURCE}]"
         )
 
 
@@ -98,15 +100,46 @@ def optimum(cost: float, mtbf: float) -> float:
     return math.sqrt(2 * cost * mtbf) * (1 + math.sqrt(ratio) / 3 + ratio / 9) - cost
 
 
-def automatic(costs: Sequence[float], nodes: int, node_mtbf: float | None) -> Interval:
-    """The interval from the measured `costs` of the last saves and the mean time between failures of one node."""
-    mtbf = DEFAULT_NODE_MTBF_S if node_mtbf is None else node_mtbf
+@dataclass(frozen=True, kw_only=True)
+class FailureRate:
+    """How often nodes fail. node_mtbf: mean time between failures of one node, seconds. source: who says so."""
+
+    node_mtbf: float
+    source: str
+
+    @classmethod
+    def find(cls, given: float | None, environ: Mapping[str, str]) -> Self:
+        """The program's own word, else the pool's (TUTTI_NODE_MTBF, from the job definition), else an assumption.
+
+        Raises
+        ------
+        ValueError
+            What was said is not a number of seconds above 0.
+        """
+        said: float | str | None = given
+        source = "the program's"
+        if said is None and (said := environ.get(Variable.NODE_MTBF) or None):
+            source = f"the pool's, {Variable.NODE_MTBF}"
+        if said is None:
+            source = f"assumed from {ASSUMPTION}, for the pool has no measured rate"
+            return cls(node_mtbf=DEFAULT_NODE_MTBF_S, source=source)
+        try:
+            seconds = float(said)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"node_mtbf ({source}): got {said!r}; allowed: seconds above 0")
+        return cls(node_mtbf=seconds, source=source)
+
+
+def automatic(costs: Sequence[float], nodes: int, rate: FailureRate) -> Interval:
+    """The interval from the measured `costs` of the last saves and how often nodes fail."""
     cost = statistics.median(costs)
     return Interval(
-        seconds=optimum(cost, mtbf / nodes),
+        seconds=optimum(cost, rate.node_mtbf / nodes),
         cost=cost,
         saves=len(costs),
-        node_mtbf=mtbf,
+        node_mtbf=rate.node_mtbf,
         nodes=nodes,
-        assumed=node_mtbf is None,
+        rate_from=rate.source,
     )

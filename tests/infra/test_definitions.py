@@ -146,6 +146,13 @@ def test_the_place_is_told_as_imds_is_blocked(stack: Any) -> None:
     assert Variable.ZONE not in environment(stack(), "dev-single")
 
 
+def test_how_often_a_pools_nodes_fail_is_told_where_it_is_known(stack: Any) -> None:
+    pools = [{"name": "mpi", "kind": "mpi", "node_mtbf_days": 200}, {"name": "single", "kind": "single"}]
+    told = stack(pools=pools)
+    assert environment(told, "dev-mpi")[Variable.NODE_MTBF] == str(200 * 86_400)
+    assert Variable.NODE_MTBF not in environment(told, "dev-single")
+
+
 def test_a_longer_time_to_stop_is_a_longer_grace(stack: Any, variations: dict[str, dict[str, Any]]) -> None:
     assert environment(stack(**variations["three-pools"]), "dev-mpi")["TUTTI_GRACE"] == "115"
     assert "TUTTI_GRACE" not in environment(stack(), "dev-mpi")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import botocore.session
@@ -180,3 +181,10 @@ def test_a_refusal_is_not_sent_again() -> None:
     with pytest.raises(ClientError):
         batch.send(client, {}, sleep=lambda _: None)  # type: ignore[arg-type]  # the one method that send calls
     assert client.calls == 1
+
+
+def test_a_gang_is_told_how_often_nodes_of_its_pool_fail_where_that_is_known(card: Card) -> None:
+    job = Job(command=["x"], nodes=2)
+    assert "TUTTI_NODE_MTBF" not in environment(ask(job, card))
+    known = replace(card, queues=tuple(replace(queue, node_mtbf_days=200) for queue in card.queues))
+    assert environment(ask(job, known))["TUTTI_NODE_MTBF"] == "17280000"

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workload.interval import DEFAULT_NODE_MTBF_S, Every, automatic, optimum
+from workload.contract import Variable
+from workload.interval import DEFAULT_NODE_MTBF_S, Every, FailureRate, automatic, optimum
 
 
 @pytest.mark.parametrize(
@@ -49,20 +50,33 @@ def test_what_is_no_cost_or_no_time_is_refused(cost: float, mtbf: float) -> None
 
 
 def test_the_log_line_has_formula_source_and_every_input() -> None:
-    interval = automatic([3.0, 2.0, 100.0], nodes=16, node_mtbf=3_600_000.0)
+    pool = FailureRate.find(None, {Variable.NODE_MTBF.value: "3600000"})
+    interval = automatic([3.0, 2.0, 100.0], nodes=16, rate=pool)
     text = str(interval)
     for part in (
         "C = 3 s",
         "median of 3 saves",
         "M = 2.25e+05 s",
-        "1000 h a node, the pool's, over 16 nodes",
+        "1000 h a node, the pool's, TUTTI_NODE_MTBF, over 16 nodes",
         "eq. 37",
     ):
         assert part in text
     assert interval.overhead == pytest.approx(3 / (interval.seconds + 3))
-    assumed = automatic([1.0], nodes=1, node_mtbf=None)
-    assert "assumed" in str(assumed)
+
+
+def test_the_failure_rate_is_the_programs_then_the_pools_then_an_assumption_that_names_its_source() -> None:
+    pool = {Variable.NODE_MTBF.value: "5000"}
+    assert FailureRate.find(70.0, pool) == FailureRate(node_mtbf=70.0, source="the program's")
+    assert FailureRate.find(None, pool).node_mtbf == 5000
+    assumed = automatic([1.0], nodes=1, rate=FailureRate.find(None, {}))
+    assert "assumed from Schroeder and Gibson 2006, for the pool has no measured rate" in str(assumed)
     assert assumed.node_mtbf == DEFAULT_NODE_MTBF_S
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "often", "inf", "nan"])
+def test_a_failure_rate_that_is_no_time_is_refused(said: str) -> None:
+    with pytest.raises(ValueError, match=r"node_mtbf \(the pool's, TUTTI_NODE_MTBF\): got .* allowed: seconds above 0"):
+        FailureRate.find(None, {Variable.NODE_MTBF.value: said})
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from workload.checkpoint.saving import Blocks, Saver, State, refuse_misfits
 from workload.checkpoint.term import TermFlag
 from workload.checkpoint.together import node_count, on_all, on_rank_0
 from workload.contract import SAYS, ExitCode
-from workload.interval import Every
+from workload.interval import Every, FailureRate
 from workload.manifest import ANSWER_KEY, Manifest
 from workload.progress import tell_stopped
 from workload.vault import control, inventory
@@ -56,7 +56,7 @@ def _say(text: str) -> None:
 class Checkpoints:
     """The checkpoints of a running program. Make one with `open`, use it in a `with` statement."""
 
-    def __init__(self, saver: Saver, pace: Pace | None, environ: Mapping[str, str]) -> None:
+    def __init__(self, saver: Saver, pace: Pace | None, term: TermFlag, environ: Mapping[str, str]) -> None:
         self._saver = saver
         self._comm = saver.comm
         self._store = saver.store
@@ -65,7 +65,7 @@ class Checkpoints:
         self._bad: set[str] = set()  # committed, but damaged
         self._last: Manifest | None = None  # committed or restored by this run
         self._next_check = 0
-        self._term = TermFlag.install()
+        self._term = term
 
     @classmethod
     def open(
@@ -96,7 +96,8 @@ class Checkpoints:
         keep
             How many good checkpoints stay, from 1.
         node_mtbf
-            Mean time between failures of one node in seconds, for "auto"; None: an assumption, said in the log.
+            Mean time between failures of one node in seconds, for "auto"; None: the pool's (TUTTI_NODE_MTBF), else an
+            assumption, said in the log.
         environ
             In place of os.environ: the job's id and attempt for the lock.
         say
@@ -113,22 +114,26 @@ class Checkpoints:
         surroundings = os.environ if environ is None else environ
         nodes = node_count(comm)
 
-        def arguments() -> tuple[Store, Every]:
+        def arguments() -> tuple[Store, Every, FailureRate]:
             if keep < 1:
                 raise CheckpointError(f"keep: got {keep}; allowed: 1 or more")
-            return open_store(target, surroundings), Every.parse(every)
+            rate = FailureRate.find(node_mtbf, surroundings)
+            return open_store(target, surroundings), Every.parse(every), rate
 
+        # First of all: a SIGTERM that comes while the lock is taken is obeyed at the first step.
+        term = TermFlag.install()
         try:
-            store, interval = on_all(comm, arguments, CheckpointError)
+            store, interval, rate = on_all(comm, arguments, CheckpointError)
             held = take(comm, store, surroundings, say)
         except CheckpointError:
+            term.uninstall()
             comm.Free()
             raise
         saver = Saver(comm=comm, store=store, held=held, case=case or {}, keep=keep, say=say, at_stage=at_stage)
         pace = None
         if held is not None:
-            pace = Pace(store=store, held=held, every=interval, nodes=nodes, node_mtbf=node_mtbf, say=say)
-        return cls(saver, pace, surroundings)
+            pace = Pace(store=store, held=held, every=interval, nodes=nodes, rate=rate, say=say)
+        return cls(saver, pace, term, surroundings)
 
     def restore(self, blocks: Blocks) -> Start:
         """Fill the data of `blocks` from the newest good checkpoint, whatever number of ranks saved it. Collective.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from workload.interval import FIRST_SAVE_S, Every, automatic
+from workload.interval import FIRST_SAVE_S, Every, FailureRate, automatic
 from workload.vault import control
 from workload.vault.lock import TOUCH_S, Held
 from workload.vault.store import Store, StoreError
@@ -47,7 +47,7 @@ class Pace:
         held: Held,
         every: Every,
         nodes: int,
-        node_mtbf: float | None,
+        rate: FailureRate,
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -55,7 +55,7 @@ class Pace:
         self._held = held
         self._every = every
         self._nodes = nodes
-        self._node_mtbf = node_mtbf
+        self._rate = rate
         self._say = say
         self._clock = clock
         now = clock()
@@ -142,7 +142,7 @@ class Pace:
         self._costs.append(cost)
         if not self._every.auto:
             return
-        interval = automatic(self._costs, self._nodes, self._node_mtbf)
+        interval = automatic(self._costs, self._nodes, self._rate)
         self._seconds = interval.seconds
         if not self._said / _CHANGED <= interval.seconds <= self._said * _CHANGED:
             self._said = interval.seconds

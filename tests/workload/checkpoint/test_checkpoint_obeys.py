@@ -185,3 +185,5 @@ def test_auto_says_its_formula_its_source_and_what_was_measured(steps: Steps, tm
     line = next(line for line in auto.out.splitlines() if "auto: every" in line)
     for part in ("W = sqrt(2CM)", "Daly 2006", "Young 1974", "median of 1 saves", "assumed", "over 1 nodes"):
         assert part in line
+    pool = steps(1, target, 16, "--every", "auto", env={"TUTTI_NODE_MTBF": "7200000"})
+    assert "2000 h a node, the pool's, TUTTI_NODE_MTBF" in pool.out

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workload.checkpoint.pace import CHECK_S, CONTROL_S, Action, Pace
-from workload.interval import FIRST_SAVE_S, Every, automatic
+from workload.interval import FIRST_SAVE_S, Every, FailureRate, automatic
 from workload.vault import control, lock
 from workload.vault.folder import FolderStore
+
+RATE = FailureRate(node_mtbf=3600.0, source="the test's")
 
 
 class Clock:
@@ -37,7 +39,7 @@ class Run:
             held=lock.acquire(self.store, lock.Owner.of_this_process({})),
             every=Every.parse(every),
             nodes=4,
-            node_mtbf=3600.0,
+            rate=RATE,
             say=self.said.append,
             clock=self.clock,
         )
@@ -104,7 +106,7 @@ def test_the_ranks_come_together_about_as_often_as_agreed(tmp_path: Path, step_s
 def test_auto_measures_one_save_and_then_keeps_to_young_and_daly(tmp_path: Path) -> None:
     run = Run(tmp_path, "auto", step_s=0.1, save_s=2.0)
     run.go(6000)
-    expected = automatic([2.0], 4, 3600.0).seconds
+    expected = automatic([2.0], 4, RATE).seconds
     times = [step * 0.1 for step in run.saves]
     assert times[0] == pytest.approx(FIRST_SAVE_S, abs=2 * CHECK_S)
     for before, after in itertools.pairwise(times):
@@ -116,7 +118,7 @@ def test_auto_starts_with_the_cost_that_the_last_run_measured(tmp_path: Path) ->
     run = Run(tmp_path, "auto", step_s=0.1, save_s=2.0)
     run.pace.started(0, 2.0)
     run.go(3000)
-    assert run.saves[0] * 0.1 == pytest.approx(automatic([2.0], 4, 3600.0).seconds, abs=2 * CHECK_S)
+    assert run.saves[0] * 0.1 == pytest.approx(automatic([2.0], 4, RATE).seconds, abs=2 * CHECK_S)
 
 
 def test_a_failed_save_is_tried_again_an_interval_later(tmp_path: Path) -> None:

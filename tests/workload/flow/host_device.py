@@ -95,17 +95,17 @@ def main(folder: Path) -> None:
     comm = MPI.COMM_WORLD
     mine = folder / str(comm.rank)
     mine.mkdir()
-    kernels = (Cpu, partial(gpu.Gpu, device=HostDevice(mine)))
+    kernels: tuple[Any, ...] = (Cpu, partial(gpu.Gpu, device=HostDevice(mine)))
     cases = runpy.run_path(str(Path(__file__).with_name("rough_cases.py")))["rough_cases"]()
     same = 0
     for cost in ((8.0, 1.0, 1.0), (0.01, 1.0, 1.0), (1.0, 0.01, 1.0)):
         solver.FACE_COST = cost
         for case in cases:
             fields = []
-            for kernel in kernels:
+            for kernel, groups in zip(kernels, ((6, 2), (3, 4, 1)), strict=True):
                 flow = solver.Flow(case, comm, dtype="float64", kernel=kernel)
-                flow.advance(6)
-                flow.advance(2)
+                for steps in groups:
+                    flow.advance(steps)
                 fields.append(output.collect(flow, 0, case.grid[2]))
                 flow.close()
             cpu, device = fields

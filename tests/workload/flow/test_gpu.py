@@ -35,9 +35,9 @@ def test_the_gpus_arithmetic_is_the_cpus_to_the_last_bit(
 ) -> None:
     for case in rough_cases:
         flows = [make_flow(case, dtype=dtype), make_flow(case, dtype=dtype, kernel=host_kernel)]
-        for flow in flows:
-            flow.advance(4)
-            flow.advance(2)
+        for flow, groups in zip(flows, ((4, 2), (1, 2, 3)), strict=True):
+            for steps in groups:
+                flow.advance(steps)
         cpu, device = ([flow.fields()[0], *flow.fields()[1]] for flow in flows)
         for a, b in zip(cpu, device, strict=True):
             np.testing.assert_array_equal(a, b, err_msg=case.name)

@@ -9,7 +9,7 @@ from typing import Any
 PROGRAM = Path(__file__).with_name("rough_cases.py")
 
 
-def test_the_field_is_bitwise_the_same_on_1_2_3_4_and_6_ranks_however_cut(
+def test_the_field_is_bitwise_the_same_on_1_2_3_4_and_6_ranks_however_cut_and_its_steps_grouped(
     mpirun: Callable[..., Any], tmp_path: Path
 ) -> None:
     found: dict[int, dict[str, Any]] = {}

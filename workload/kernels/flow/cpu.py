@@ -223,6 +223,14 @@ class Cpu:
     def skin_done(self) -> None:
         """Nothing: each row's walls are seen to with its own steps."""
 
+    def ghosts_came(self) -> None:
+        """All even steps are done and all ghosts there: populations that met walls stand where they are looked for.
+
+        For a step that has no odd one after it, whose rows would see to it themselves.
+        """
+        links = self._links
+        self.storage[links.ghost] = self.storage[links.home] + links.constant
+
     def odd_done(self) -> None:
         """Nothing: the same."""
 

@@ -163,8 +163,7 @@ class Gpu:
     def execute(self, program: Sequence[Sweep]) -> None:
         """Advance the cells of a program."""
         if any(sweep.odd for sweep in program):
-            # Ghosts may have come since `skin_done`: the links that they matter to, once more (see `Links.late`).
-            self._link(*self._late)
+            self.ghosts_came()
         nx, ny, _ = self._layout.shape
         for sweep in program:
             x0, x1 = self._columns[sweep.s0], self._columns[sweep.s1]
@@ -177,6 +176,10 @@ class Gpu:
         """All even steps are done: populations that met walls stand where the odd steps look for them."""
         self._open(self._open_ghost, odd=False)
         self._link(self._ghost, self._home, self._constant)
+
+    def ghosts_came(self) -> None:
+        """Ghosts may have come since `skin_done`: the links that they matter to, once more (see `Links.late`)."""
+        self._link(*self._late)
 
     def odd_done(self) -> None:
         """All odd steps are done: populations that met walls return."""

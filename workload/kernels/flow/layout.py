@@ -6,6 +6,7 @@ are ghost rows and planes at ends that are walls or another rank's, none where t
 row beyond the end is found by its offset.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -59,6 +60,14 @@ class Layout:
     def index(self, direction: int, x: Integers, y: Integers, z: Integers) -> Integers:
         """Index of slots: x, y, z from -1 to the axis' cells."""
         return self.plane_offsets[z + 1] + self.row_offsets[y + 1] + direction * self.stride + x
+
+    def upstream(self, direction: Sequence[int]) -> tuple[Integers, Integers, slice]:
+        """Where the cells are from which `direction` leads to the block's own: planes, rows and columns of `view`."""
+        columns, rows, planes = (
+            np.arange(count) - step + ghost if ghost else (np.arange(count) - step) % count
+            for count, step, ghost in zip(self.shape, direction, (1, *self.ghosts), strict=True)
+        )
+        return planes[:, None], rows[None, :], slice(int(columns[0]), int(columns[-1]) + 1)
 
     def view(self, storage: Any) -> Any:
         """The 1-D storage as (z, y, direction, x), ghosts included."""

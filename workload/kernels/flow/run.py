@@ -192,7 +192,7 @@ class _Run:
         if self.options.frames:
             periods.append(self._frame_period())
         if self.checkpoints is not None and self.options.every.isdecimal():
-            periods.append(max(STEPS_AT_ONCE, int(self.options.every) // STEPS_AT_ONCE * STEPS_AT_ONCE))
+            periods.append(int(self.options.every))
         return min(step + at_once, self.options.steps, *(step - step % period + period for period in periods))
 
     def _frame_period(self) -> int:
