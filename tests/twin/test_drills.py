@@ -107,11 +107,17 @@ def test_what_cannot_be_done_is_refused_with_the_reason(desk: Desk) -> None:
     desk.batch.terminate_job(jobId=running, reason="done")
 
 
+NO_CAPACITY = (
+    "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested for instance type "
+    "[c7i.large]"
+)
+
+
 def test_a_shortage_keeps_gangs_waiting_with_its_reason_until_it_is_over(desk: Desk) -> None:
     control.call(desk.home, "shortage", queue="twin-mpi2-low", on=True)
     job = desk.gang("true", queue="twin-mpi2-low")
     found = desk.describe(job)
-    assert (found["status"], found["statusReason"]) == ("RUNNABLE", "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY")
+    assert (found["status"], found["statusReason"]) == ("RUNNABLE", NO_CAPACITY)
     other = desk.gang("true", queue="twin-mpi-low")
     assert desk.until(other)["status"] == "SUCCEEDED", "another pool has capacity"
     control.call(desk.home, "shortage", queue="twin-mpi2-low", on=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tutti.twin.api.batch_resources import BatchResources
+from tutti.twin.jobs import Stuck
 from tutti.twin.registry import ENVIRONMENT, SHAPE, Place, Registry
 from workload import documents
 from workload.contract import (
@@ -90,10 +91,7 @@ def create(
                 order = [{"order": 1, "computeEnvironment": environment_name(pool)}]
                 limits = [
                     {"reason": reason, "state": "RUNNABLE", "action": "CANCEL", "maxTimeSeconds": TIME_LIMIT_S}
-                    for reason in (
-                        "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
-                        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
-                    )
+                    for reason in (Stuck.MAX_RESOURCE, Stuck.REQUIREMENT)
                 ]
                 resources.CreateJobQueue(
                     {

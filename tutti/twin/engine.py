@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tutti.twin import attempts, placement
 from tutti.twin.effects import AttemptOver, Blocked, Changed, Effect, KillNode, NodeKey, StartNode, TermNode
-from tutti.twin.jobs import NEXT, ON_NODES, TERMINAL, WAITING, Attempt, Job, JobSpec, Kind, Reason, Status
+from tutti.twin.jobs import NEXT, ON_NODES, TERMINAL, WAITING, Attempt, Job, JobSpec, Kind, Reason, Status, Stuck
 from tutti.twin.placement import Environment, Queue
 from tutti.twin.timers import Timer, Timers
 from tutti.twin.waiting import WaitingJobs
@@ -323,7 +323,7 @@ class Engine:
             self._effects.append(Blocked(job.spec.queue, job.id, reason))
             self._changed(job)
             for action in self.time_limits.get(job.spec.queue, ()):
-                if action["reason"] == reason:
+                if action["reason"] == Stuck.of(reason):
                     node = NodeKey(job.id, job.attempt, job.reason_since)
                     self._timers.after(float(action["maxTimeSeconds"]), now, "limit", node)
 
@@ -351,7 +351,7 @@ class Engine:
                 self._settle(job, now)
             case "limit" if job.status is Status.RUNNABLE and job.reason_since == node.index:
                 job.cancelled = True
-                reason = f"Canceled by JobStateTimeLimit action due to reason: {job.status_reason}"
+                reason = f"Canceled by JobStateTimeLimit action due to reason: {Stuck.of(job.status_reason)}"
                 self._move(job, Status.FAILED, now, reason)
 
     # ------------------------------------------------------------ small parts

@@ -52,9 +52,37 @@ class Reason(StrEnum):
     DEPENDENCY = "Dependent Job failed"
     CHILD_FAILED = "Array Child Job failed"
     OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
+
+
+class Stuck(StrEnum):
+    """Why the head of a queue cannot start: a code, which a queue's time limits name, and AWS's words for it.
+
+    One that only waits its turn has none: that is how Batch tells the two apart (User Guide, "Jobs stuck in a RUNNABLE
+    status").
+    """
+
     CAPACITY = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
     MAX_RESOURCE = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"
     REQUIREMENT = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
+    UNDETERMINED = "UNDETERMINED"
+
+    def said(self, instance_type: str = "") -> str:
+        """The statusReason of a job that it keeps waiting."""
+        return f"{self} - {_STUCK_WORDS[self].format(type=instance_type)}"
+
+    @classmethod
+    def of(cls, status_reason: str) -> Stuck:
+        """The code in a statusReason."""
+        return cls(status_reason.partition(" - ")[0])
+
+
+_STUCK_WORDS: Final[Mapping[Stuck, str]] = {
+    Stuck.CAPACITY: "Service cannot fulfill the capacity requested for instance type [{type}]",
+    Stuck.MAX_RESOURCE: "CE(s) associated with the job queue cannot meet the CPU requirement of the job.",
+    Stuck.REQUIREMENT: "The job resource requirement (vCPU/memory/GPU) is higher than that can be met by the CE(s) "
+    "attached to the job queue.",
+    Stuck.UNDETERMINED: "Batch job is blocked, root cause is undetermined.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tutti.twin.jobs import Job, Kind, Reason
+from tutti.twin.jobs import Job, Kind, Stuck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,7 @@ class Environment:
     node_memory_mib: int = 1 << 30
     node_gpus: int = 0
     shortage: bool = False  # the provider has no instances of this kind now
+    instance_types: str = ""
 
     @property
     def multinode(self) -> bool:
@@ -44,7 +45,7 @@ class Queue:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """`start`: job id -> environment, in order. `blocked`: head of a queue -> Reason, "" if it only waits its turn."""
+    """`start`: job id -> environment, in order. `blocked`: head of a queue -> why, "" if it only waits its turn."""
 
     start: Mapping[str, str]
     blocked: Mapping[str, str]
@@ -96,13 +97,15 @@ def _options(job: Job, known: Sequence[Environment]) -> tuple[list[Environment],
         # No way out to the next environment: a multi-node job waits for the first (B15).
         usable = usable[:1]
     able = [e for e in usable if _can_hold(job, e)]
+    if not usable:
+        return [], Stuck.UNDETERMINED.said()
     if not able:
-        return [], Reason.REQUIREMENT
+        return [], Stuck.REQUIREMENT.said()
     large = [e for e in able if job.vcpus <= e.max_vcpus]
     if not large:
-        return [], Reason.MAX_RESOURCE
+        return [], Stuck.MAX_RESOURCE.said()
     there = [e for e in large if not e.shortage]
-    return (there, "") if there else ([], Reason.CAPACITY)
+    return (there, "") if there else ([], Stuck.CAPACITY.said(large[0].instance_types))
 
 
 def _can_hold(job: Job, environment: Environment) -> bool:

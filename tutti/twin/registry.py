@@ -122,6 +122,7 @@ class Registry:
             max_vcpus=int(resources.get("maxvCpus", document.get("unmanagedvCpus", 0))),
             enabled=document["state"] == "ENABLED",
             shortage=name in self.shortages,
+            instance_types=",".join(resources.get("instanceTypes", ())),
             **limits,
         )
 

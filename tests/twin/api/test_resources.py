@@ -51,8 +51,15 @@ def test_a_multi_node_job_stays_runnable_on_spot_and_is_said_why(desk: Desk) -> 
     queue(desk, "on-spot", "spot")
     job = desk.gang("true", queue="on-spot")
     found = desk.describe(job)
-    assert (found["status"], found["statusReason"]) == ("RUNNABLE", "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
-    assert desk.until(desk.single("true", queue="on-spot"), "RUNNABLE")["status"] == "RUNNABLE", "the head blocks it"
+    assert found["status"] == "RUNNABLE"
+    assert found["statusReason"] == (
+        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that "
+        "can be met by the CE(s) attached to the job queue."
+    )
+    behind = desk.until(desk.single("true", queue="on-spot"), "RUNNABLE")
+    assert "statusReason" not in behind, "it waits for its turn: Batch gives a reason to the job that blocks alone"
+    [row] = desk.batch.list_jobs(jobQueue="on-spot", jobStatus="RUNNABLE", filters=[])["jobSummaryList"][-1:]
+    assert (row["jobId"], row["statusReason"]) == (job, found["statusReason"])
     desk.batch.terminate_job(jobId=job, reason="done")
 
 
@@ -60,7 +67,10 @@ def test_a_job_above_max_vcpus_waits_and_starts_when_there_is_more(desk: Desk) -
     environment(desk, "tight", maxvCpus=2)
     queue(desk, "in-tight", "tight")
     job = desk.gang("true", queue="in-tight")
-    assert desk.describe(job)["statusReason"] == "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"
+    assert desk.describe(job)["statusReason"] == (
+        "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue cannot meet the CPU "
+        "requirement of the job."
+    )
     desk.batch.update_compute_environment(computeEnvironment="tight", computeResources={"maxvCpus": 4})
     assert desk.until(job)["status"] == "SUCCEEDED"
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from tutti.twin.effects import Blocked, KillNode, TermNode
-from tutti.twin.jobs import Reason, Status
+from tutti.twin.jobs import Status, Stuck
 
 World = Any
 
@@ -74,21 +74,21 @@ def test_a_multi_node_job_stays_runnable_for_ever_where_it_cannot_run(world: Wor
         world.configure()
         job = world.submit(2)
         world.pass_time(100_000)
-        assert (job.status, job.status_reason) == (Status.RUNNABLE, Reason.REQUIREMENT), capacity
+        assert (job.status, job.status_reason) == (Status.RUNNABLE, Stuck.REQUIREMENT.said()), capacity
         world.act(lambda engine, now, job=job: engine.terminate(job.id, "x", now))
 
 
 def test_a_job_above_the_environments_max_vcpus_says_so(world: World) -> None:
     job = world.submit(9)
-    assert (job.status, job.status_reason) == (Status.RUNNABLE, Reason.MAX_RESOURCE)
-    assert world.of(Blocked) == [Blocked("high", job.id, Reason.MAX_RESOURCE)]
+    assert (job.status, job.status_reason) == (Status.RUNNABLE, Stuck.MAX_RESOURCE.said())
+    assert world.of(Blocked) == [Blocked("high", job.id, Stuck.MAX_RESOURCE.said())]
 
 
 def test_a_node_above_what_an_instance_offers_says_so(world: World) -> None:
     world.environments = [replace(e, node_vcpus=2) for e in world.environments]
     world.configure()
     job = world.submit(1, vcpus=4)
-    assert job.status_reason == Reason.REQUIREMENT
+    assert job.status_reason == Stuck.REQUIREMENT.said()
 
 
 def test_a_shortage_in_the_first_environment_blocks_gangs_until_it_is_over(world: World) -> None:
@@ -96,7 +96,7 @@ def test_a_shortage_in_the_first_environment_blocks_gangs_until_it_is_over(world
     world.configure()
     job = world.submit(2)
     world.pass_time(10_000)
-    assert (job.status, job.status_reason) == (Status.RUNNABLE, Reason.CAPACITY)
+    assert (job.status, job.status_reason) == (Status.RUNNABLE, Stuck.CAPACITY.said())
     world.environments[0] = replace(world.environments[0], shortage=False)
     world.configure()
     assert (job.status, job.environment) == (Status.STARTING, "one")
@@ -109,7 +109,7 @@ def test_a_shortage_sends_single_jobs_to_the_next_environment(world: World) -> N
     assert world.submit().environment == "two"
 
 
-LIMIT = {"reason": Reason.CAPACITY.value, "state": "RUNNABLE", "maxTimeSeconds": 600, "action": "CANCEL"}
+LIMIT = {"reason": Stuck.CAPACITY.value, "state": "RUNNABLE", "maxTimeSeconds": 600, "action": "CANCEL"}
 
 
 def test_a_state_time_limit_cancels_the_head_of_the_queue_alone(world: World) -> None:
@@ -121,7 +121,7 @@ def test_a_state_time_limit_cancels_the_head_of_the_queue_alone(world: World) ->
     assert head.status == Status.RUNNABLE.value
     world.pass_time(2)
     assert head.status == Status.FAILED.value
-    assert head.status_reason == f"Canceled by JobStateTimeLimit action due to reason: {Reason.CAPACITY}"
+    assert head.status_reason == f"Canceled by JobStateTimeLimit action due to reason: {Stuck.CAPACITY}"
     assert behind.status == Status.RUNNABLE.value
     world.pass_time(598)
     assert behind.status == Status.RUNNABLE.value, "its own time began when it came to the head"
@@ -160,4 +160,14 @@ def test_time_at_the_head_counts_anew_when_the_shortage_was_over_in_between(worl
 def test_a_disabled_environment_starts_nothing(world: World) -> None:
     world.environments = [replace(e, enabled=False) for e in world.environments]
     world.configure()
-    assert world.submit(1).status == Status.RUNNABLE.value
+    job = world.submit(1)
+    assert (job.status, job.status_reason) == (Status.RUNNABLE, Stuck.UNDETERMINED.said())
+
+
+def test_the_head_has_a_reason_and_who_waits_for_its_turn_has_none(world: World) -> None:
+    """B12, as the User Guide has it: the reason is how to tell a job that blocks its queue from one that waits."""
+    head, behind = world.submit(9), world.submit(1)
+    assert Stuck.of(head.status_reason) is Stuck.MAX_RESOURCE
+    assert (behind.status, behind.status_reason) == (Status.RUNNABLE, "")
+    world.act(lambda engine, now: engine.cancel(head.id, "x", now))
+    assert behind.status == Status.STARTING.value

@@ -11,18 +11,13 @@ from typing import Any, Final
 from tutti.twin.api.errors import ApiError
 from tutti.twin.api.paging import paged, start_of
 from tutti.twin.api.submission import check_environment, check_ranges, check_retry, check_timeout
+from tutti.twin.jobs import Stuck
 from tutti.twin.registry import DEFINITION, ENVIRONMENT, QUEUE, SHAPE, Registry
 from workload.contract import Limits
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _PAGE: Final = 100
-_TIME_LIMIT_REASONS: Final = frozenset(
-    {
-        "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
-        "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
-        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
-    }
-)
+_TIME_LIMIT_REASONS: Final = frozenset({Stuck.CAPACITY, Stuck.MAX_RESOURCE, Stuck.REQUIREMENT})
 
 
 class BatchResources:
