@@ -12,28 +12,14 @@ import pulumi_aws as aws
 
 from infra.dashboard import DashboardArgs, dashboard
 from infra.naming import Names
-from workload.contract import Tag
+from workload import notices
+from workload.notices import QUEUE_BLOCKED, STATE_CHANGE
 
 PERIOD_S: Final = 300
 NEAR_LIMIT: Final = 90  # percent
-STATE_CHANGE: Final = "Batch Job State Change"
-QUEUE_BLOCKED: Final = "Batch Job Queue Blocked"
 # What people read in a mail: which job, where, why. EventBridge replaces <name>.
 FAILED_TEXT: Final = '"Job <name> (<id>) failed: <reason> - queue <queue> - more: tutti why <id>"'
 BLOCKED_TEXT: Final = '"Queue <queue> is blocked by job <name> (<id>): <reason> - more: tutti why <id>"'
-# What `--notify` subscribes to: words for people, and what subscriptions filter by (the job's tags and its status).
-NOTICE_TEXT: Final = (
-    '{"message": "Job <name> (<id>): <status>. <reason> More: tutti status <id>", '
-    '"detail": {"jobName": "<name>", "jobId": "<id>", "status": "<status>", "tags": <tags>}}'
-)
-PATHS: Final = {
-    "name": "$.detail.jobName",
-    "id": "$.detail.jobId",
-    "queue": "$.detail.jobQueue",
-    "reason": "$.detail.statusReason",
-    "status": "$.detail.status",
-    "tags": "$.detail.tags",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +51,8 @@ class Monitoring(pulumi.ComponentResource):
         self._name, self._args, self._child = name, args, pulumi.ResourceOptions(parent=self)
         self._rule("failed", STATE_CHANGE, ["FAILED"], text=FAILED_TEXT, topic=args.alarms_topic)
         self._rule("blocked", QUEUE_BLOCKED, [], text=BLOCKED_TEXT, topic=args.alarms_topic)
-        ended = {"tags": {Tag.NOTIFY.value: [{"exists": True}]}}
         self._rule(
-            "ended", STATE_CHANGE, ["SUCCEEDED", "FAILED"], text=NOTICE_TEXT, topic=args.notices_topic, more=ended
+            "ended", STATE_CHANGE, notices.ENDED, text=notices.TEXT, topic=args.notices_topic, more=notices.ASKED_FOR
         )
         self._event_log()
         self._count_alarm(
@@ -105,19 +90,12 @@ class Monitoring(pulumi.ComponentResource):
         return json.dumps(dashboard(shown))
 
     def _pattern(
-        self, detail_type: str | Sequence[str], statuses: Sequence[str], more: Mapping[str, Any] | None = None
+        self, detail_types: Sequence[str], statuses: Sequence[str] = (), more: Mapping[str, Any] | None = None
     ) -> pulumi.Output[str]:
-        """Events of the stack's own queues. Nodes of a gang are told too where AWS does: their ids hold a `#`."""
-        types = [detail_type] if isinstance(detail_type, str) else list(detail_type)
-
-        def pattern(queues: Sequence[str]) -> str:
-            detail: dict[str, Any] = {"jobQueue": list(queues)}
-            if statuses:
-                detail["status"] = list(statuses)
-                detail["jobId"] = [{"anything-but": {"wildcard": "*#*"}}]
-            return json.dumps({"source": ["aws.batch"], "detail-type": types, "detail": {**detail, **(more or {})}})
-
-        return pulumi.Output.all(*self._args.queue_arns).apply(pattern)
+        """Events of the stack's own queues."""
+        return pulumi.Output.all(*self._args.queue_arns).apply(
+            lambda queues: json.dumps(notices.pattern(queues, detail_types, statuses, more))
+        )
 
     def _rule(
         self,
@@ -132,7 +110,7 @@ class Monitoring(pulumi.ComponentResource):
         rule = aws.cloudwatch.EventRule(
             f"{self._name}-{what}",
             description=f"{detail_type} {' or '.join(statuses)}".strip(),
-            event_pattern=self._pattern(detail_type, statuses, more),
+            event_pattern=self._pattern([detail_type], statuses, more),
             tags=self._tags(what),
             opts=self._child,
         )
@@ -141,7 +119,7 @@ class Monitoring(pulumi.ComponentResource):
             rule=rule.name,
             arn=topic,
             input_transformer=aws.cloudwatch.EventTargetInputTransformerArgs(
-                input_paths={name: path for name, path in PATHS.items() if f"<{name}>" in text}, input_template=text
+                input_paths=notices.paths(text), input_template=text
             ),
             opts=self._child,
         )
@@ -150,7 +128,7 @@ class Monitoring(pulumi.ComponentResource):
         rule = aws.cloudwatch.EventRule(
             f"{self._name}-log",
             description="Events of the stack's queues, kept as a log",
-            event_pattern=self._pattern([STATE_CHANGE, QUEUE_BLOCKED], []),
+            event_pattern=self._pattern([STATE_CHANGE, QUEUE_BLOCKED]),
             tags=self._tags("log"),
             opts=self._child,
         )

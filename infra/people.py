@@ -72,8 +72,7 @@ def lead(scope: Scope) -> Document:
         *_everyday(scope),
         *_submit(scope),
         *_end(scope, owner=False),
-        allow(["scheduler:GetSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"], scope.schedules),
-        allow(["scheduler:ListSchedules"], "*"),
+        allow(["scheduler:UpdateSchedule", "scheduler:DeleteSchedule"], scope.schedules),
         *resume,
     )
 
@@ -119,7 +118,8 @@ def _everyday(scope: Scope) -> list[Document]:
         ),
         *([allow(["ecr:DescribeImages"], scope.repositories)] if scope.repositories else []),
         allow(["sns:Subscribe"], scope.topic),
-        allow(["scheduler:CreateSchedule"], scope.schedules),
+        allow(["scheduler:CreateSchedule", "scheduler:GetSchedule"], scope.schedules),
+        allow(["scheduler:ListSchedules"], "*"),
         allow(
             ["iam:PassRole"],
             scope.scheduler_role,

@@ -17,7 +17,10 @@ STDLIB = sys.stdlib_module_names
 MOST_LINES = 400
 TYPES_ALONE = ("types_boto3", "_typeshed")  # stubs: there is nothing to import when the program runs
 
-AGREED = {"workload.contract", "workload.settings", "workload.documents", "workload.manifest"}
+AGREED = {
+    *("workload.contract", "workload.settings", "workload.documents", "workload.manifest"),
+    "workload.notices",  # the rule that the stack and the twin make is what the client subscribes to
+}
 # What lies beside the checkpoints is the running program's, the client's and the functions' alike.
 VAULT = {"workload.vault", "workload.interval"}
 RUNTIME = {
@@ -36,9 +39,13 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
     ("infra.context", {"docker"}),  # what .dockerignore means
     (
         "infra",
-        {"pulumi", "pulumi_aws", "pulumi_docker", "workload.contract", "workload.documents", "workload.settings"},
+        {
+            *("pulumi", "pulumi_aws", "pulumi_docker"),
+            *("workload.contract", "workload.documents", "workload.settings", "workload.notices"),
+        },
     ),
     ("workload.contract", set()),
+    ("workload.notices", {"workload.contract"}),
     ("workload.settings", {"workload.contract"}),
     ("workload.documents", {"workload.contract", "workload.settings"}),
     ("workload.manifest", {"workload.contract"}),

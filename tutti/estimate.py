@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tutti.core.bill import Price, most
+from tutti.core.bill import Price, money, most
 from tutti.errors import InputError, Problem
 from tutti.prices import Prices
 from workload.contract import Card, CardDefinition, CardQueue
@@ -66,8 +66,8 @@ def refuse_above(found: Estimate, limit: float, where: str = "max_cost") -> None
         raise InputError([Problem(where=where, what=what, remedy="Leave it out, or allow pricing:GetProducts")])
     if found.usd > limit:
         what = (
-            f"may cost ${found.usd:,.2f} ({found.nodes} nodes x {found.timeout_s / 3600:.2f} h "
-            f"x {found.attempts} attempts); allowed are ${limit:,.2f}"
+            f"may cost ${money(found.usd)} ({found.nodes} nodes x {found.timeout_s / 3600:.2f} h "
+            f"x {found.attempts} attempts); allowed are ${money(limit)}"
         )
         raise InputError([Problem(where=where, what=what, remedy="Fewer nodes, a shorter timeout or fewer retries")])
 

@@ -40,13 +40,13 @@ class JobFile(Job):
         default=None, description="a command to run once in the dev image before the gang, in the uploaded folder"
     )
     at: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
-        default=None, description="submit at a time: 2026-12-01T06:00"
+        default=None, description="submit at a time: 2026-12-01T06:00, or +2h from now"
     )
     every: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
-        default=None, description="submit again and again: 30m, 6h, 1d, cron(...)"
+        default=None, description="submit now and then every 30m, 6h, 1d; or cron(...), at its times"
     )
     notify: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
-        default=None, description="tell this mail address when the job has ended"
+        default=None, description="tell this address (mail, SQS queue, https, phone) when the job has ended"
     )
 
     def job(self) -> Job:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tutti.aws import told
 from tutti.errors import InputError, Problem
-from workload.contract import Tag
+from workload import notices
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
@@ -51,11 +51,10 @@ def subscribe(cluster: Cluster, address: str) -> None:
     if not cluster.card.topic:
         what = f"cluster {cluster.card.stack} has no topic for notices on its card"
         raise InputError([Problem(where="notify", what=what)])
-    rule = {"detail": {"tags": {Tag.NOTIFY.value: [address]}, "status": ["SUCCEEDED", "FAILED"]}}
     cluster.client("sns").subscribe(
         TopicArn=cluster.card.topic,
         Protocol=protocol,
         Endpoint=address,
-        Attributes={"FilterPolicyScope": "MessageBody", "FilterPolicy": json.dumps(rule)},
+        Attributes={"FilterPolicyScope": "MessageBody", "FilterPolicy": json.dumps(notices.subscription(address))},
         ReturnSubscriptionArn=True,
     )

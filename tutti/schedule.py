@@ -8,19 +8,39 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from tutti import values
 from tutti.aws import told
-from tutti.errors import InputError, Problem
+from tutti.core import timetable
+from tutti.errors import InputError, NotFoundError, Problem, likely
+from workload.contract import Tag
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
 
 TARGET: Final = "arn:aws:scheduler:::aws-sdk:batch:submitJob"
 MAPS: Final = frozenset({"tags", "parameters"})  # their keys are the user's own
-_UNITS: Final = {"s": "", "m": "minute", "h": "hour", "d": "day"}
+_PREFIX: Final = "tutti-"
+_UNITS: Final = {"m": "minute", "h": "hour", "d": "day"}
+_EVERY: Final = "30m, 6h, 1d, or cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR) in UTC with ? as day or weekday"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduled:
+    """A submission to come. Times are seconds since 1970."""
+
+    name: str
+    job: str
+    user: str  # as the job's tag has it
+    when: str  # at(...), rate(...) or cron(...)
+    zone: str
+    next: float | None  # None: never again
+    state: str  # ENABLED or DISABLED
+    created: float
 
 
 def when(at: str | None, every: str | None, *, now: datetime | None = None) -> tuple[str, str]:
@@ -33,20 +53,24 @@ def when(at: str | None, every: str | None, *, now: datetime | None = None) -> t
     """
     if at and every:
         raise InputError([Problem(where="at", what="at and every exclude each other; keep one")])
+    now = now or datetime.now(UTC)
     if at:
-        moment = _moment(at)
-        if moment <= (now or datetime.now(UTC)):
+        moment = _moment(at, now)
+        if moment <= now:
             raise InputError([Problem(where="at", what=f"got {at!r}, which has passed; allowed: a time to come")])
         return f"at({moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S})", "UTC"
     text = (every or "").strip()
-    if re.fullmatch(r"cron\(\S+( \S+){5}\)", text):
-        return text, "UTC"
-    if match := re.fullmatch(r"(\d+)([mhd])", text):
-        count, unit = int(match[1]), _UNITS[match[2]]
-        if count:
-            return f"rate({count} {unit}{'s' if count > 1 else ''})", "UTC"
-    what = f"got {every!r}; allowed: 30m, 6h, 1d, or cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR) in UTC"
-    raise InputError([Problem(where="every", what=what)])
+    if (match := re.fullmatch(r"(\d+)([mhd])", text)) and int(match[1]):
+        text = f"rate({match[1]} {_UNITS[match[2]]}{'s' if int(match[1]) > 1 else ''})"
+    if not text.startswith(("rate(", "cron(")):
+        raise InputError([Problem(where="every", what=f"got {every!r}; allowed: {_EVERY}")])
+    try:
+        following = timetable.parse(text, start=now).next(now)
+    except ValueError as error:
+        raise InputError([Problem(where="every", what=str(error))]) from error
+    if following is None:
+        raise InputError([Problem(where="every", what=f"got {every!r}, which is never; allowed: a time to come")])
+    return text, "UTC"
 
 
 @told
@@ -64,7 +88,7 @@ def create(cluster: Cluster, document: Mapping[str, Any], expression: str, zone:
         raise InputError(
             [Problem(where="at", what=what, remedy="Its operator can add one: pulumi up with a newer stack")]
         )
-    name = f"tutti-{document['jobName'][:40]}-{time.time_ns() // 1_000_000:x}"
+    name = f"{_PREFIX}{document['jobName'][:40]}-{time.time_ns() // 1_000_000:x}"
     group = cluster.card.schedule_group
     cluster.client("scheduler").create_schedule(
         Name=name,
@@ -87,10 +111,70 @@ def as_input(value: Any) -> Any:
     return value
 
 
-def _moment(text: str) -> datetime:
+@told
+def scheduled(cluster: Cluster) -> list[Scheduled]:
+    """What the group's schedules will submit, the next one first."""
+    client = cluster.client("scheduler")
+    group = {"GroupName": cluster.card.schedule_group} if cluster.card.schedule_group else {}
+    now = datetime.now(UTC)
+    found = [_read(client.get_schedule(Name=name, **group), now) for name in _names(cluster)]
+    return sorted(found, key=lambda s: (s.next is None, s.next or s.created))
+
+
+@told
+def remove(cluster: Cluster, names: Sequence[str]) -> None:
+    """Remove schedules; jobs that they have submitted go on.
+
+    Raises
+    ------
+    NotFoundError
+        One of them does not exist; none is removed then.
+    """
+    known = _names(cluster)
+    for name in names:
+        if name not in known:
+            there = f"there are: {', '.join(known)}" if known else "there is none"
+            raise NotFoundError(f"no schedule {name!r}{likely(name, known)}; {there}")
+    group = {"GroupName": cluster.card.schedule_group} if cluster.card.schedule_group else {}
+    for name in names:
+        cluster.client("scheduler").delete_schedule(Name=name, **group)
+
+
+def _names(cluster: Cluster) -> list[str]:
+    """Newest first. In Scheduler's default group others have schedules too: ours begin with one word."""
+    group = {"GroupName": cluster.card.schedule_group} if cluster.card.schedule_group else {"GroupName": "default"}
+    pages = cluster.client("scheduler").get_paginator("list_schedules").paginate(**group, NamePrefix=_PREFIX)
+    return [item["Name"] for page in pages for item in page["Schedules"]]
+
+
+def _read(schedule: Mapping[str, Any], now: datetime) -> Scheduled:
+    zone = schedule.get("ScheduleExpressionTimezone", "UTC")
+    created: datetime = schedule["CreationDate"]
+    request = json.loads(schedule["Target"].get("Input", "{}"))
     try:
+        start = schedule.get("StartDate") or created
+        table = timetable.parse(schedule["ScheduleExpression"], zone, start=start.astimezone(UTC))
+        following = table.next(now)
+    except ValueError:  # made by hand, in a form that is newer than this
+        following = None
+    return Scheduled(
+        name=schedule["Name"],
+        job=request.get("JobName", ""),
+        user=request.get("Tags", {}).get(Tag.USER.value, ""),
+        when=schedule["ScheduleExpression"],
+        zone=zone,
+        next=following.timestamp() if following and schedule["State"] == "ENABLED" else None,
+        state=schedule["State"],
+        created=created.timestamp(),
+    )
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    try:
+        if text.startswith("+"):
+            return now + timedelta(seconds=values.duration(text[1:]))
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        what = f"got {text!r}; allowed: a time such as 2026-12-01T06:00 (yours) or 2026-12-01T06:00Z"
+        what = f"got {text!r}; allowed: a time such as 2026-12-01T06:00 (yours), 2026-12-01T06:00Z, or +2h from now"
         raise InputError([Problem(where="at", what=what)]) from error
     return moment.astimezone(UTC)  # a time without a zone is the user's own

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("tutorial.md", "run-a-job.md", "data.md", "watch.md", "when-it-fails.md", "sweeps.md")
+PAGES = ("tutorial.md", "run-a-job.md", "data.md", "watch.md", "when-it-fails.md", "sweeps.md", "money.md")
 EXIT = re.compile(r"\s+# exit (\d+)$")
 
 

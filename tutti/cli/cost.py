@@ -11,6 +11,7 @@ import typer
 
 from tutti.cli.common import Json, cluster_of, new_app
 from tutti.cli.screen import as_json, table
+from tutti.core.bill import money
 from tutti.values import duration
 
 app = new_app()
@@ -47,7 +48,7 @@ def cost(
     cells = [(r.key, str(r.runs), f"{r.node_hours:.2f}", _usd(r.usd, r.unknown, r.runs)) for r in rows]
     print(table((by.upper(), "RUNS", "NODE-HOURS", "USD"), cells, give=0))
     for name, price in sorted(prices.items()):
-        print(f"{name}: {price['usd_per_hour']:.4f} USD an hour ({price['source']}, {price['as_of']})")
+        print(f"{name}: {price['usd_per_hour']:.5g} USD an hour ({price['source']}, {price['as_of']})")
     if missing := sorted({item.instance_type or "a pool of several types" for item in found if item.price is None}):
         print(f"price not known: {', '.join(missing)}")
     print(NOTE)
@@ -56,4 +57,4 @@ def cost(
 def _usd(usd: float, unknown: int, runs: int) -> str:
     if unknown == runs:
         return "not known"
-    return f"{usd:.2f}" + (f" and {unknown} not known" if unknown else "")
+    return money(usd) + (f" and {unknown} not known" if unknown else "")

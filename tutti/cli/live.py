@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from tutti.cli.gauge import Gauge
 from tutti.cli.screen import OF_NODE, OF_STATE, paint, say
 from tutti.cli.screen import as_json as to_json
+from tutti.core.bill import money
 from tutti.core.events import in_words, parse_event
 from tutti.jobs import Details
 from tutti.logs import LogLine
@@ -68,7 +69,7 @@ def closing(run: Run, job: Details, events: Sequence[LogLine]) -> str:
     told = story(job, events, bill=cost.bill, price=cost.price)
     phases = ", ".join(f"{s.name} {s.end - s.start:.1f} s" for s in told.spans if s.attempt == len(job.attempts))
     usd = cost.bill.usd
-    paid = f"price of {cost.instance_type or job.queue} unknown" if usd is None else f"${usd:.4f}"
+    paid = f"price of {cost.instance_type or job.queue} unknown" if usd is None else f"${money(usd)}"
     share = "" if told.efficiency is None else f", {told.efficiency:.0%} of it computing"
     return f"{phases}\n{cost.bill.node_hours:.3f} node hours, {paid}{share}"
 

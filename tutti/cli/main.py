@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "top": ("top", "what a running job's ranks take of their nodes"),
     "hosts": ("hosts", "which nodes run, and what on them"),
     "queues": ("queues", "queues: what waits, runs, is blocked, could still start"),
+    "schedule": ("schedule", "submissions to come, of submit --at and --every: list, remove"),
     "sweep": ("sweep", "many MPI jobs from one file: grids, lists, random points"),
     "data": ("data", "the group's files: list, put, get, sync, remove"),
     "report": ("report", "runs as one HTML file: phases, speed, cost, scaling"),

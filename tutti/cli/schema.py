@@ -41,6 +41,7 @@ def schemas() -> dict[str, Callable[[], dict[str, Any]]]:
         "status-id": _status_of_one,
         "queues": lambda: _listed("tutti.queues", "QueueState"),
         "hosts": lambda: _listed("tutti.cli.hosts", "Host"),
+        "schedule-ls": lambda: _listed("tutti.schedule", "Scheduled"),
         "data-ls": lambda: _listed("tutti.data", "Entry"),
         "card": lambda: _of("workload.contract", "Card"),
     }

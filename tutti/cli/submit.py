@@ -12,6 +12,7 @@ import typer
 
 from tutti.cli.common import call_of, cluster_of, new_app
 from tutti.cli.screen import as_json, say
+from tutti.core.bill import money
 from tutti.errors import InputError, Problem
 from tutti.jobfile import JobFile, Where, check, load, overlay
 
@@ -108,7 +109,7 @@ def planned(document: Any, found: Estimate, *, as_data: bool) -> str:
         return as_json({"submit_job": document, "estimate": found.to_json()})
     queue = found.queue
     price = (
-        f"${found.price.usd_per_hour:.4f} a node and hour ({found.price.source}, {found.price.as_of})"
+        f"${found.price.usd_per_hour:.5g} a node and hour ({found.price.source}, {found.price.as_of})"
         if found.price
         else f"unknown: no price of {queue.instance_types[0]} in {queue.zone or 'this region'}"
     )
@@ -120,7 +121,7 @@ def planned(document: Any, found: Estimate, *, as_data: bool) -> str:
             f"nodes    {found.nodes}",
             f"longest  {found.timeout_s / 3600:.2f} h x {found.attempts} attempts",
             f"price    {price}",
-            f"most     {'unknown' if found.usd is None else f'${found.usd:,.2f}'}",
+            f"most     {'unknown' if found.usd is None else f'${money(found.usd)}'}",
             "nothing was sent",
         ]
     )

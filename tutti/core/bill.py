@@ -14,6 +14,11 @@ from typing import Final
 LEAST_S: Final = 60.0
 
 
+def money(usd: float) -> str:
+    """An amount as people read it: cents, and below a dollar what would vanish among them."""
+    return f"{usd:,.2f}" if usd >= 1 or not usd else f"{usd:.4f}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Price:
     """USD an hour for one instance. `as_of`: the date of the price list, as AWS gives it."""

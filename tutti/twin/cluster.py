@@ -34,6 +34,11 @@ LOG_GROUP: Final = f"/tutti/{STACK}/jobs"
 SECRET_ARN: Final = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:tutti-gang/{STACK}-Twin00"
 ZONE: Final = f"{REGION}a"
 ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/tutti-{STACK}-job"
+# Who hears of jobs' ends, and what submits later or again and again.
+TOPIC: Final = f"arn:aws:sns:{REGION}:{ACCOUNT}:tutti-{STACK}-notices"
+ENDED_RULE: Final = f"tutti-{STACK}-ended"
+SCHEDULES: Final = f"tutti-{STACK}"
+SCHEDULER_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/tutti-{STACK}-scheduler"
 # A node of the twin: one physical core and what an instance of 4 GiB offers a job.
 NODE_TYPE: Final = "c7i.large"
 NODE_VCPUS: Final = 2
@@ -196,6 +201,9 @@ def card(
         prefix=PREFIX,
         file_system="",
         log_group=LOG_GROUP,
+        topic=TOPIC,
+        scheduler_role=SCHEDULER_ROLE,
+        schedule_group=SCHEDULES,
         twin=twin,
     )
 

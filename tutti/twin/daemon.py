@@ -25,9 +25,9 @@ from tutti.twin.api.batch import Batch
 from tutti.twin.api.batch_jobs import BatchJobs
 from tutti.twin.api.batch_resources import BatchResources
 from tutti.twin.api.logs import TARGET, Logs
+from tutti.twin.beside import Beside
 from tutti.twin.credentials import KeyRing, Keys, new_keys
 from tutti.twin.engine import Engine
-from tutti.twin.events import EventBridge
 from tutti.twin.front import ADMIN_SERVICE, Answer, Call, Front, Part, identity
 from tutti.twin.hands import NodeHands
 from tutti.twin.logstore import LogStore
@@ -63,9 +63,12 @@ class Twin:
         self._registry = Registry.load(self._store, self._where)
         self._mirror = ObjectMirror(self.place.objects, cluster.ACCOUNT)
         self._moto = Moto(self._prepare_moto, self._after_moto)
-        events = EventBridge(self._moto, account=cluster.ACCOUNT, region=cluster.REGION)
+        self._beside = Beside(
+            moto=self._moto, logs=self._logs, store=self._store, place=self._where, keys=self._keys.own
+        )
         engine = Engine(random=SystemRandom(), child_spread_s=options.child_spread_s)
-        self._runner = Runner(engine, self._store, self._registry, events.tell)
+        self._runner = Runner(engine, self._store, self._registry, self._beside.events)
+        self._jobs = BatchJobs(self._runner, self._registry)
         self._resources = BatchResources(self._registry, self._runner.refresh, self._runner.terminate_queue)
         self._server = Server(self._front())
         listener = self._listen(options.port)
@@ -78,6 +81,7 @@ class Twin:
         self._restore()
         self._runner.start(self._hands)
         self._runner.refresh()
+        self._beside.start(self.endpoint, [q.name for q in self.card.queues], self._jobs.SubmitJob)
         self._server.serve(listener)
         write_private(home.card(cluster.STACK), json.dumps(self.card.to_json(), indent=1) + "\n")
         if not home.current.exists():
@@ -102,6 +106,7 @@ class Twin:
     def close(self) -> None:
         """Stop answering, keep what is to be kept, end every node."""
         self._server.close()
+        self._beside.close()
         self._runner.close()
         self._host.close()
         self._store.close()
@@ -186,7 +191,7 @@ class Twin:
         self._runner.call(lambda engine, now: engine.restore(jobs, now, STOPPED), keep=True)
 
     def _front(self) -> Front:
-        batch = Batch(BatchJobs(self._runner, self._registry), self._resources, self._runner, self._where)
+        batch = Batch(self._jobs, self._resources, self._runner, self._where)
         logs = Logs(self._logs, region=cluster.REGION, account=cluster.ACCOUNT)
         user = os.environ.get("USER") or str(os.getuid())
 
@@ -214,6 +219,7 @@ class Twin:
             return admin(call)
 
         parts: dict[str, Part] = {
+            **self._beside.parts(),
             "batch": answer_batch,
             "logs": answer_logs,
             "sts": answer_sts,

@@ -18,6 +18,7 @@ from tutti.twin.engine import Engine
 from tutti.twin.jobs import Job, Kind
 from tutti.twin.registry import Registry
 from tutti.twin.store import Store
+from workload.notices import QUEUE_BLOCKED, STATE_CHANGE
 
 T = TypeVar("T")
 _SAVE_EVERY_S: Final = 0.05
@@ -36,20 +37,25 @@ class Hands(Protocol):
     def over(self, job: str, attempt: int) -> None: ...
 
 
+class Events(Protocol):
+    """Who hears what happens to jobs, where anybody listens."""
+
+    listening: bool
+
+    def tell(self, detail_type: str, detail: Mapping[str, Any]) -> None: ...
+
+
 class Runner:
     """Everything that touches the engine goes through `call`."""
 
-    def __init__(
-        self, engine: Engine, store: Store, registry: Registry, tell: Callable[[str, Mapping[str, Any]], None]
-    ) -> None:
-        """`tell` gets every event: its detail type and its detail."""
+    def __init__(self, engine: Engine, store: Store, registry: Registry, events: Events) -> None:
         self._engine = engine
         self._store = store
         self._registry = registry
-        self._tell = tell
+        self._told = events
         self._hands: Hands | None = None
         self._lock = threading.Condition(threading.RLock())
-        self._effects: SimpleQueue[tuple[Effect, Any] | None] = SimpleQueue()
+        self._effects: SimpleQueue[Effect | None] = SimpleQueue()
         self._dirty: dict[str, Job] = {}
         self._closing = False
         self._threads = [
@@ -114,27 +120,29 @@ class Runner:
     def _note(self, effect: Effect) -> None:
         match effect:
             case Changed(job_id, status):
-                job = self._engine.jobs[job_id]
-                self._dirty[job_id] = job
-                if status and not job.parent:
-                    children = self._engine.children[job_id] if job.kind is Kind.ARRAY else {}
-                    detail = {**job_detail(job, self._registry.place, children), "status": status}
-                    self._effects.put((effect, detail))
+                self._dirty[job_id] = self._engine.jobs[job_id]
+                if status:
+                    self._tell(STATE_CHANGE, job_id, status=status)
             case Blocked(_, job_id, reason):
-                place = self._registry.place
-                detail = {**job_detail(self._engine.jobs[job_id], place, {}), "statusReason": reason}
-                self._effects.put((effect, detail))
+                self._tell(QUEUE_BLOCKED, job_id, statusReason=reason)
             case _:
-                self._effects.put((effect, None))
+                self._effects.put(effect)
+
+    def _tell(self, detail_type: str, job_id: str, **of_now: str) -> None:
+        """An event of a job, or of a child of an array, as it is at this moment."""
+        if self._told.listening:
+            job = self._engine.jobs[job_id]
+            children = self._engine.children[job_id] if job.kind is Kind.ARRAY else {}
+            self._told.tell(detail_type, {**job_detail(job, self._registry.place, children), **of_now})
 
     def _do_effects(self) -> None:
-        while (item := self._effects.get()) is not None:
+        while (effect := self._effects.get()) is not None:
             try:
-                self._do(*item)
+                self._do(effect)
             except Exception:  # noqa: BLE001  one bad effect must not end the thread that does all others
-                _LOG.exception("an effect failed: %s", item[0])
+                _LOG.exception("an effect failed: %s", effect)
 
-    def _do(self, effect: Effect, detail: Any) -> None:
+    def _do(self, effect: Effect) -> None:
         if self._hands is None:
             raise RuntimeError("the runner has not been started")
         match effect:
@@ -146,10 +154,6 @@ class Runner:
                 self._hands.kill(node)
             case AttemptOver(job, attempt):
                 self._hands.over(job, attempt)
-            case Changed():
-                self._tell("Batch Job State Change", detail)
-            case Blocked():
-                self._tell("Batch Job Queue Blocked", detail)
 
     def _tick(self) -> None:
         with self._lock:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutti.core.bill import Bill, Price, bill, billed_seconds, efficiency, most, total
+from tutti.core.bill import Bill, Price, bill, billed_seconds, efficiency, money, most, total
 
 PRICE = Price(usd_per_hour=3.6, as_of="2026-01-01", source="a table")
 times = st.floats(0, 10**6)
@@ -53,3 +53,10 @@ def test_efficiency_is_the_useful_share_of_what_was_paid() -> None:
     assert efficiency(phases, nodes=4, useful="computed", paid_node_seconds=480.0) == pytest.approx(0.5)
     assert efficiency({}, nodes=4, useful="computed", paid_node_seconds=480.0) is None
     assert efficiency(phases, nodes=4, useful="computed", paid_node_seconds=0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("usd", "words"), [(0.0, "0.00"), (0.003, "0.0030"), (0.5355, "0.5355"), (1.0, "1.00"), (12_345.678, "12,345.68")]
+)
+def test_small_amounts_do_not_vanish_among_cents(usd: float, words: str) -> None:
+    assert money(usd) == words

@@ -30,6 +30,27 @@ def operations(service: str) -> dict[tuple[str, str], str]:
     return found
 
 
+def from_capitals(service: str, operation: str, parameters: Any) -> Any:
+    """A request whose names begin with capitals, as universal targets take it, in the service's own spelling."""
+    return _respelled(_service(service).operation_model(operation).input_shape, parameters)
+
+
+def _respelled(shape: Any, value: Any) -> Any:
+    match shape.type_name:
+        case "structure" if isinstance(value, dict):
+            names = {f"{name[0].upper()}{name[1:]}": name for name in shape.members}
+            # a name that is not known stays, for the check to refuse
+            return {
+                names.get(key, key): _respelled(shape.members[names[key]], item) if key in names else item
+                for key, item in value.items()
+            }
+        case "list" if isinstance(value, list):
+            return [_respelled(shape.member, item) for item in value]
+        case "map" if isinstance(value, dict):
+            return {key: _respelled(shape.value, item) for key, item in value.items()}
+    return value
+
+
 def check(service: str, operation: str, parameters: dict[str, Any]) -> None:
     """Refuse what the model does not allow.
 
