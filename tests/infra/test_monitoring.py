@@ -23,15 +23,15 @@ FAILED = {
 
 
 def fits(pattern: Any, event: Any) -> bool:
-    """EventBridge's matching, as far as our patterns use it: values, exists, anything-but a wildcard."""
+    """EventBridge's matching, as far as our patterns use it: values, exists, anything-but wildcards."""
     if isinstance(pattern, dict):
         return all(fits(wanted, (event or {}).get(key)) for key, wanted in pattern.items())
     for wanted in pattern:
         if isinstance(wanted, dict) and "exists" in wanted:
             hit = (event is not None) == wanted["exists"]
         elif isinstance(wanted, dict):
-            glob = re.escape(wanted["anything-but"]["wildcard"]).replace(r"\*", ".*")
-            hit = event is not None and not re.fullmatch(glob, event)
+            globs = [re.escape(glob).replace(r"\*", ".*") for glob in wanted["anything-but"]["wildcard"]]
+            hit = event is not None and not any(re.fullmatch(glob, event) for glob in globs)
         else:
             hit = event == wanted
         if hit:
@@ -77,9 +77,16 @@ def test_a_job_that_succeeded_is_told_to_its_owner(stack: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "detail", [{"jobQueue": "arn:aws:batch:us-west-2:123456789012:job-queue/other-mpi-high"}, {"jobId": "1234#1"}]
+    "detail",
+    [
+        {"jobQueue": "arn:aws:batch:us-west-2:123456789012:job-queue/other-mpi-high"},
+        {"jobId": "1234#1"},
+        {"jobId": "1234:1"},
+    ],
 )
-def test_other_stacks_jobs_and_nodes_of_a_gang_alarm_nobody(stack: Any, detail: dict[str, Any]) -> None:
+def test_other_stacks_jobs_nodes_of_a_gang_and_children_of_an_array_alarm_nobody(
+    stack: Any, detail: dict[str, Any]
+) -> None:
     assert not {"failed", "ended"} & set(told(stack(), changed(**detail)))
 
 
