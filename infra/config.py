@@ -16,7 +16,7 @@ from pulumi.runtime import config as engine
 
 from infra import checks
 from infra.access import AccessPoint
-from infra.facts import Facts
+from infra.facts import Facts, Vpc
 from infra.image_config import ImageConfig
 from infra.naming import Names
 from infra.pool_config import PoolConfig, PoolPlan, Surroundings, plan_pool
@@ -85,11 +85,12 @@ class Keys:
 
 @dataclass(frozen=True, kw_only=True)
 class StackConfig:
-    """The configuration, checked against what the region offers. `subnets` are the existing VPC's, by zone."""
+    """The configuration, checked against what the region offers. `subnets` are those of the existing `vpc`, by zone."""
 
     keys: Keys
     names: Names
     zones: tuple[str, ...]
+    vpc: Vpc | None
     subnets: Mapping[str, str]
     pools: tuple[PoolPlan, ...]
 
@@ -120,6 +121,7 @@ def check(texts: Mapping[str, str], facts: Facts, stack: str) -> StackConfig:
     readable = len(problems)
     names = Names(stack=stack, group=keys.group or stack)
     checks.check_stack(stack, names.group, problems)
+    vpc = _vpc(keys, facts, problems) if keys.vpc_id else None
     zones, subnets = _zones(keys, facts, problems)
     checks.check_keys(keys, names.group, facts, problems)
     around = Surroundings(
@@ -134,7 +136,7 @@ def check(texts: Mapping[str, str], facts: Facts, stack: str) -> StackConfig:
     made = tuple(pool for pool in pools if pool is not None)
     checks.check_pools(keys, made, problems)
     problems.finish(unread, readable=readable)
-    return StackConfig(keys=keys, names=names, zones=zones, subnets=subnets, pools=made)
+    return StackConfig(keys=keys, names=names, zones=zones, vpc=vpc, subnets=subnets, pools=made)
 
 
 def _texts() -> dict[str, str]:
@@ -158,6 +160,16 @@ def _zones(keys: Keys, facts: Facts, problems: Problems) -> tuple[tuple[str, ...
     return keys.zones or offered[:USUAL_ZONES], {}
 
 
+def _vpc(keys: Keys, facts: Facts, problems: Problems) -> Vpc | None:
+    found = facts.vpc(keys.vpc_id)
+    if found is None:
+        problems.refuse("vpcId", keys.vpc_id, f"a VPC of this account in {facts.region}", example="vpc-...")
+    elif not found.names:
+        allowed = "a VPC with DNS support and DNS host names on: file systems and endpoints are found by name"
+        problems.refuse("vpcId", keys.vpc_id, allowed, example="vpc-...")
+    return found
+
+
 def _existing(keys: Keys, facts: Facts, problems: Problems) -> tuple[tuple[str, ...], dict[str, str]]:
     subnets: dict[str, str] = {}
     for subnet_id in keys.subnet_ids:
@@ -167,6 +179,9 @@ def _existing(keys: Keys, facts: Facts, problems: Problems) -> tuple[tuple[str, 
         elif subnet.zone in subnets:
             allowed = f"one subnet a zone; {subnets[subnet.zone]} is in {subnet.zone} already"
             problems.refuse("subnetIds", subnet_id, allowed, example=list(subnets.values()))
+        elif subnet.public:
+            allowed = "private subnets: multi-node jobs have no public address, so nothing leads out of a public one"
+            problems.refuse("subnetIds", subnet_id, allowed, example=["subnet-..."])
         else:
             subnets[subnet.zone] = subnet_id
     if keys.zones:

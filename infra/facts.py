@@ -16,6 +16,14 @@ class Subnet:
     id: str
     vpc_id: str
     zone: str
+    public: bool  # instances get a public address there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vpc:
+    id: str
+    cidr: str
+    names: bool  # DNS support and host names are both on
 
 
 class Facts(Protocol):
@@ -30,7 +38,7 @@ class Facts(Protocol):
     def zones(self) -> tuple[str, ...]: ...
     def instance_type(self, name: str) -> InstanceType | None: ...
     def subnet(self, subnet_id: str) -> Subnet | None: ...
-    def vpc_cidr(self, vpc_id: str) -> str: ...
+    def vpc(self, vpc_id: str) -> Vpc | None: ...
 
 
 class AwsFacts:
@@ -85,12 +93,21 @@ class AwsFacts:
             if _unknown(error):
                 return None
             raise
-        return Subnet(id=subnet_id, vpc_id=found.vpc_id, zone=found.availability_zone)
+        public = bool(found.map_public_ip_on_launch)
+        return Subnet(id=subnet_id, vpc_id=found.vpc_id, zone=found.availability_zone, public=public)
 
-    def vpc_cidr(self, vpc_id: str) -> str:
-        return aws.ec2.get_vpc(id=vpc_id).cidr_block
+    def vpc(self, vpc_id: str) -> Vpc | None:
+        """The VPC, or None where there is none of that id."""
+        try:
+            found = aws.ec2.get_vpc(id=vpc_id)
+        except Exception as error:
+            if _unknown(error):
+                return None
+            raise
+        names = found.enable_dns_support and found.enable_dns_hostnames
+        return Vpc(id=vpc_id, cidr=found.cidr_block, names=names)
 
 
 def _unknown(error: Exception) -> bool:
     """Whether a lookup failed because there is no such thing; the provider raises a bare Exception for everything."""
-    return any(said in str(error) for said in ("no matching", "InvalidInstanceType", "InvalidSubnetID"))
+    return any(said in str(error) for said in ("no matching", "InvalidInstanceType", "InvalidSubnetID", "InvalidVpcID"))

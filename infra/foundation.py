@@ -35,11 +35,11 @@ def network(config: StackConfig, facts: Facts, shared: pulumi.StackReference | N
     if shared is not None:
         return shared_place(shared.get_output("network"), keys.shared, config.zones, keys.egress)
     endpoints_only = keys.egress is Egress.ENDPOINTS
-    if keys.vpc_id:
-        place = Place(vpc_id=keys.vpc_id, cidr=facts.vpc_cidr(keys.vpc_id), subnets=config.subnets)
+    if config.vpc is not None:
+        place = Place(vpc_id=config.vpc.id, cidr=config.vpc.cidr, subnets=config.subnets)
         if not endpoints_only:
             return place
-        tables: pulumi.Input[Sequence[pulumi.Input[str]]] = aws.ec2.get_route_tables(vpc_id=keys.vpc_id).ids
+        tables: pulumi.Input[Sequence[pulumi.Input[str]]] = aws.ec2.get_route_tables(vpc_id=config.vpc.id).ids
     else:
         made = Network(
             config.names.base,

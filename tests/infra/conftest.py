@@ -11,15 +11,17 @@ from typing import Any, Protocol
 import pytest
 
 from infra.config import StackConfig, check
-from infra.facts import Facts, Subnet
+from infra.facts import Facts, Subnet, Vpc
 from infra.instances import InstanceType
 from tests.infra.mocked_aws import (
     ACCOUNT,
     DIGEST,
+    PUBLIC_SUBNETS,
     REGION,
     ROOT,
     SUBNETS,
     VPC,
+    VPCS,
     Deployment,
     answer,
     configuration,
@@ -133,10 +135,14 @@ class TableFacts:
         )
 
     def subnet(self, subnet_id: str) -> Subnet | None:
-        return Subnet(id=subnet_id, vpc_id=VPC, zone=SUBNETS[subnet_id]) if subnet_id in SUBNETS else None
+        if subnet_id not in SUBNETS:
+            return None
+        return Subnet(id=subnet_id, vpc_id=VPC, zone=SUBNETS[subnet_id], public=subnet_id in PUBLIC_SUBNETS)
 
-    def vpc_cidr(self, vpc_id: str) -> str:
-        return str(answer(":getVpc", {"id": vpc_id})["cidrBlock"])
+    def vpc(self, vpc_id: str) -> Vpc | None:
+        if vpc_id not in VPCS:
+            return None
+        return Vpc(id=vpc_id, cidr=VPCS[vpc_id]["cidrBlock"], names=VPCS[vpc_id]["enableDnsHostnames"])
 
 
 @pytest.fixture

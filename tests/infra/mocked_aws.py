@@ -23,7 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-west-2"
 ACCOUNT = "123456789012"
 VPC = "vpc-0123456789abcdef0"
-SUBNETS = {"subnet-a": f"{REGION}a", "subnet-b": f"{REGION}b", "subnet-b2": f"{REGION}b"}
+SUBNETS = {"subnet-a": f"{REGION}a", "subnet-b": f"{REGION}b", "subnet-b2": f"{REGION}b", "subnet-c": f"{REGION}c"}
+PUBLIC_SUBNETS = {"subnet-c"}
+VPCS: dict[str, dict[str, Any]] = {
+    VPC: {"cidrBlock": "10.99.0.0/16", "enableDnsSupport": True, "enableDnsHostnames": True},
+    "vpc-0nameless000000000": {"cidrBlock": "10.98.0.0/16", "enableDnsSupport": True, "enableDnsHostnames": False},
+}
 DIGEST = "sha256:" + "0" * 64
 SECRET = rpc._special_sig_key
 
@@ -147,13 +152,17 @@ def answer(token: str, args: Mapping[str, Any]) -> dict[str, Any]:
     if call == "getSubnet":
         if args["id"] not in SUBNETS:
             raise LookupError(f"InvalidSubnetID.NotFound: {args['id']}")
-        return {**args, "vpcId": VPC, "availabilityZone": SUBNETS[args["id"]]}
+        public = args["id"] in PUBLIC_SUBNETS
+        return {**args, "vpcId": VPC, "availabilityZone": SUBNETS[args["id"]], "mapPublicIpOnLaunch": public}
+    if call == "getVpc":
+        if args["id"] not in VPCS:
+            raise LookupError(f"no matching EC2 VPC found: {args['id']}")
+        return {**args, **VPCS[args["id"]]}
     known: dict[str, dict[str, Any]] = {
         "getRegion": {"region": REGION},
         "getCallerIdentity": {"accountId": ACCOUNT},
         "getPartition": {"partition": "aws"},
         "getAvailabilityZones": {"names": [f"{REGION}{z}" for z in "cab"]},
-        "getVpc": {"cidrBlock": "10.99.0.0/16"},
         "getRouteTables": {"ids": ["rtb-1", "rtb-2"]},
         "getAuthorizationToken": {"userName": "AWS", "password": "x"},
     }

@@ -15,6 +15,7 @@ from infra.facts import Facts
 from infra.image_config import ImageConfig
 from infra.pool_config import PoolConfig
 from infra.reading import ConfigError, camel
+from tests.infra.mocked_aws import VPC
 from workload.documents import DEFAULT_PARAMETERS
 
 Checked = Callable[..., Any]
@@ -228,6 +229,13 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         {"vpcId": "vpc-1", "subnetIds": ["subnet-a"]},
         "subnetIds: got 'subnet-a'; allowed: subnets of vpc-1",
     ),
+    ("a public subnet", {"vpcId": VPC, "subnetIds": ["subnet-c"]}, "nothing leads out of a public one"),
+    ("an unknown VPC", {"vpcId": "vpc-1", "subnetIds": ["subnet-a"]}, "vpcId: got 'vpc-1'; allowed: a VPC of this"),
+    (
+        "a VPC without names",
+        {"vpcId": "vpc-0nameless000000000", "subnetIds": ["subnet-a"]},
+        "DNS support and DNS host names on",
+    ),
     ("an unknown subnet", {"vpcId": "vpc-1", "subnetIds": ["subnet-z"]}, "subnets of vpc-1"),
     (
         "two subnets of a zone",
@@ -275,6 +283,7 @@ def test_a_key_without_a_value_is_named(facts: Facts) -> None:
     [
         ({"pools": pool(instance_types=["c99.large"])}, "c99.large"),
         ({"vpcId": "vpc-1", "subnetIds": ["subnet-z"]}, "subnet-z"),
+        ({"vpcId": "vpc-1", "subnetIds": ["subnet-a"]}, "vpc-1"),
     ],
 )
 def test_the_program_registers_nothing_when_it_refuses(stack: Any, keys: dict[str, Any], said: str) -> None:
