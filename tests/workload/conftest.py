@@ -90,7 +90,7 @@ def compile_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
-@pytest.fixture(scope="module")  # not longer: tests of ranks in this process end all of its children
+@pytest.fixture(scope="session")
 def moto_port() -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -286,6 +286,18 @@ def short_path() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def only_own_children(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A member ends everything below its process. Here that is pytest: what lives already is nothing of the test's."""
+    all_parents = processes.parents
+    strangers = set(processes.descendants(os.getpid()))
+    monkeypatch.setattr(
+        processes, "parents", lambda: {pid: parent for pid, parent in all_parents().items() if pid not in strangers}
+    )
+    yield
+    processes._prctl(processes.PR_SET_CHILD_SUBREAPER, 0)
+
+
 @pytest.fixture
 def sub_reaper() -> None:
     processes.become_sub_reaper()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -147,8 +148,6 @@ def test_everything_that_descends_is_found_and_killed_daemonised_or_not() -> Non
     assert len(descendants(os.getpid())) >= 4
     assert kill_descendants(os.getpid(), within_s=10) == []
     child.wait()
-    while True:  # the orphans came to us
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            break
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:  # the orphans came to us
+            pass
