@@ -5,6 +5,7 @@ MPI programs on several nodes, with each MPI; what is lost, killed or told to st
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tutti import Cluster, Job
@@ -88,6 +90,25 @@ def codes(run: Run) -> list[int | None]:
     return [attempt.exit_code for attempt in run.wait().attempts]
 
 
+def left_of(*runs: Run) -> list[psutil.Process]:
+    """Processes of jobs that still run."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("AWS_BATCH_JOB_ID", "").partition("#")[0] in {run.id for run in runs}:
+                found.append(process)
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def late(desk: Home) -> list[Run]:
+    """A job with each MPI that has a minute, Batch's least timeout: it passes while the other tests run."""
+    cluster = Cluster.current({"TUTTI_HOME": str(desk.root)})
+    shared = Path(control.call(desk, "status")["shared"])
+    mpis = cluster.card.definitions[0].mpis
+    return [submit(cluster, shared, mpi, WORK, "late", timeout=60, retries=2) for mpi in mpis]
+
+
 def test_lost_nodes_are_retried_and_a_killed_main_is_not(desk: Home, cluster: Cluster, shared: Path, mpi: Mpi) -> None:
     killed, stopped, main, host = (
         submit(cluster, shared, mpi, WORK, name)
@@ -110,6 +131,7 @@ def test_lost_nodes_are_retried_and_a_killed_main_is_not(desk: Home, cluster: Cl
     assert any(f"node 2 ({address}) is lost: its connection is closed" in line for line in first), first
     for run in (killed, stopped, host):
         assert said(run, "] sum 3") == 3
+    until(lambda: not left_of(killed, stopped, main, host), 10)  # no process of any attempt, on any node
 
 
 def test_what_is_told_to_end_tells_its_ranks_and_only_a_node_that_goes_is_retried(
@@ -125,6 +147,7 @@ def test_what_is_told_to_end_tells_its_ranks_and_only_a_node_that_goes_is_retrie
     assert said(cancelled, "] saved") == 3
     assert codes(going) == [224, 0]
     assert said(going, "] sum 3") == 3
+    until(lambda: not left_of(cancelled, going), 10)
 
 
 def test_a_rank_that_runs_out_of_memory_is_137_named_and_not_retried(
@@ -156,12 +179,11 @@ def test_every_rank_has_its_own_nodes_index_and_keys_and_the_jobs_secret(
     assert "open sesame" not in told
 
 
-def test_a_job_whose_time_is_up_gets_sigterm_and_is_not_retried(cluster: Cluster, shared: Path) -> None:
-    """Batch's least timeout is a minute: this test waits for it, so it runs with one MPI."""
-    run = submit(cluster, shared, Mpi.MPICH, WORK, "late", timeout=60, retries=2)
-    job = run.wait()
-    assert job.state == "FAILED"
-    assert len(job.attempts) == 1
-    assert "timeout" in job.reason
-    said = [line.line.text for line in run.logs()]
-    assert said.count("saved") == 3
+def test_a_job_whose_time_is_up_gets_sigterm_and_is_not_retried(late: list[Run]) -> None:
+    for run in late:
+        job = run.wait()
+        assert job.state == "FAILED"
+        assert len(job.attempts) == 1
+        assert "timeout" in job.reason
+        assert said(run, "] saved") == 3
+    until(lambda: not left_of(*late), 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import socket
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import zmq
 
+from workload.gang import wire
 from workload.gang.keys import GangKeys
 from workload.gang.loop import Loop
 from workload.gang.wire import (
@@ -199,6 +201,33 @@ def test_bytes_that_are_not_zeromq_disturb_nobody(hall: Hall) -> None:
     hall.until(lambda: len(hall.refused) >= 4)
     hall.member(0)
     hall.until(lambda: hall.heard)
+
+
+def test_the_roster_listens_on_mains_address_alone(hall: Hall) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", hall.roster.port), timeout=10)
+
+
+def test_a_stranger_that_says_nothing_is_shown_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 5 s; this roster's patience is shorter."""
+    monkeypatch.setattr(wire, "HANDSHAKE_MS", 200)
+    hall = Hall()
+    try:
+        with socket.create_connection(("127.0.0.1", hall.roster.port)) as stranger:
+            stranger.setblocking(False)
+            hall.until(lambda: hall.refused)
+            assert "handshake" in hall.refused[0][1]
+            hall.until(lambda: _closed(stranger))
+    finally:
+        hall.close()
+
+
+def _closed(connection: socket.socket) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        while data := connection.recv(4096):  # its greeting
+            assert data
+        return True
+    return False
 
 
 def test_a_client_without_curve_is_never_heard(hall: Hall) -> None:

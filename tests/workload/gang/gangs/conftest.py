@@ -126,12 +126,18 @@ class GangProcesses:
         assert self.left() == [], self.logs()
         return codes
 
-    def left(self) -> list[str]:
-        """The processes of this job that still run, those of killed nodes among them."""
+    def left(self, *but: int) -> list[str]:
+        """The processes of this job that still run, those of killed nodes among them; not those of nodes `but`."""
         found = []
+        ours = f"{MARK}={self.mark}".encode()
+        nodes = {f"AWS_BATCH_JOB_NODE_INDEX={index}".encode() for index in but}
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                if entry.name.isdigit() and f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes():
+                if (
+                    entry.name.isdigit()
+                    and ours in (said := set((entry / "environ").read_bytes().split(b"\0")))
+                    and not nodes & said
+                ):
                     found.append(f"{entry.name} {(entry / 'cmdline').read_bytes()!r}")
         return found
 

@@ -19,6 +19,7 @@ def test_a_killed_child_is_named_within_a_second_and_nothing_is_left(gang: Any, 
     assert gang.until_ended(0) == 221
     assert gang.until_ended(1) == 0
     took = time.monotonic() - killed
+    assert gang.left(2) == []
     gang.sweep()  # what the dead node's container would have taken with it
     lost = gang.events()["lost"]
     assert (lost["node"], lost["address"], lost["last_words"]) == (2, gang.address(2), "in")
@@ -48,6 +49,7 @@ def test_children_end_by_themselves_when_main_is_killed(gang: Any, victim: str) 
     assert [gang.until_ended(1), gang.until_ended(2)] == [221, 221]
     assert time.monotonic() - killed < 12
     assert f"main at {gang.address(0)} is gone" in gang.log(1)
+    assert gang.left(0) == []
     gang.sweep()
 
 

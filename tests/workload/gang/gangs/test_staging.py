@@ -1,11 +1,19 @@
-"""Inputs and outputs of whole gangs, on a shared folder (what S3 does to them: tests/workload/staging)."""
+"""Inputs and outputs of whole gangs, on a shared folder and on an S3 that fails (every fault: tests/workload/staging)."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 SAVE = "cat input/x > output/x; echo $TUTTI_RANK > output/rank"
+S3_PLACES = {"TUTTI_INPUTS": '["s3://bucket/in/x"]', "TUTTI_OUTPUTS": '["s3://bucket/out"]'}
+
+
+def behind(proxy: Any) -> dict[str, str]:
+    """What a node needs to find the proxy and, through it, S3."""
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    return {**keys, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}
 
 
 def shared(folder: Path) -> str:
@@ -60,6 +68,51 @@ def test_a_missing_input_is_212_and_named_before_any_rank_runs(mpich_gang: Any, 
     mpich_gang.start_all(2, ["echo", "ran"], TUTTI_SHARED=shared(tmp_path), TUTTI_INPUTS='["shared:input/none"]')
     assert mpich_gang.codes() == [212, 0]
     assert "input/none" in mpich_gang.log()
+    assert "] ran" not in mpich_gang.logs()
+
+
+def test_an_s3_that_fails_for_a_while_costs_nothing(
+    mpich_gang: Any, s3: Any, proxy: Any, fault: Any, keys: None
+) -> None:
+    s3.put_object(Bucket="bucket", Key="in/x", Body=b"content")
+    faults = {"GET": fault(status=503), "PUT": fault(cut_request=True)}
+    proxy.fault = lambda request: faults.get(request.method) if request.before < 2 else None
+    mpich_gang.start_all(2, ["sh", "-c", SAVE], **behind(proxy), **S3_PLACES)
+    assert mpich_gang.codes() == [0, 0]
+    for index in range(2):
+        assert s3.get_object(Bucket="bucket", Key=f"out/node-{index}/x")["Body"].read() == b"content"
+    assert proxy.count("GET", "in/x") + proxy.count("PUT", "out/node-1/x") >= 4
+
+
+def test_an_s3_that_takes_no_output_makes_212_and_nothing_is_lost(
+    mpich_gang: Any, s3: Any, proxy: Any, fault: Any, tmp_path: Path
+) -> None:
+    s3.put_object(Bucket="bucket", Key="in/x", Body=b"content")
+    proxy.fault = lambda request: fault(status=403) if request.method == "PUT" and "node-1" in request.path else None
+    mpich_gang.start_all(2, ["sh", "-c", SAVE], TUTTI_SHARED=str(tmp_path), **behind(proxy), **S3_PLACES)
+    assert mpich_gang.codes() == [212, 0]
+    assert "node 1: " in mpich_gang.log()
+    assert s3.get_object(Bucket="bucket", Key="out/node-0/x")["Body"].read() == b"content"
+    (saved,) = tmp_path.glob("output/**/node-1/x")
+    assert saved.read_text(encoding="utf-8") == "content"
+
+
+def test_an_input_that_s3_has_not_is_212_and_named(mpich_gang: Any, s3: Any, proxy: Any) -> None:
+    mpich_gang.start_all(2, ["echo", "ran"], **behind(proxy), **S3_PLACES)
+    assert mpich_gang.codes() == [212, 0]
+    assert "s3://bucket/in/x" in mpich_gang.log()
+    assert "] ran" not in mpich_gang.logs()
+
+
+def test_an_input_that_does_not_fit_on_a_nodes_disk_is_212_before_the_first_byte(
+    mpich_gang: Any, tmp_path: Path
+) -> None:
+    place = shared(tmp_path)
+    with (tmp_path / "input/big").open("wb") as big:
+        big.truncate(shutil.disk_usage(tmp_path).free + (1 << 30))  # a hole
+    mpich_gang.start_all(2, ["echo", "ran"], TUTTI_SHARED=place, TUTTI_INPUTS='["shared:input/big"]')
+    assert mpich_gang.codes() == [212, 0]
+    assert "must stay free" in mpich_gang.log()
     assert "] ran" not in mpich_gang.logs()
 
 
