@@ -63,7 +63,7 @@ def main() -> None:
 
 def tutti(*args: str) -> str:
     """Run the command line as a process, output and all."""
-    command = [sys.executable, "-m", "tutti.cli", *args]
+    command = [sys.executable, "-m", "tutti", *args]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

@@ -14,7 +14,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 def test_the_page_s_programs_run_one_after_the_other(tmp_path: Path) -> None:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TUTTI_"))}
     environ = {**kept, "TUTTI_HOME": str(tmp_path / "home")}
-    tutti = [sys.executable, "-m", "tutti.cli", "twin"]
+    tutti = [sys.executable, "-m", "tutti", "twin"]
     subprocess.run([*tutti, "up", "--isolation", "process"], env=environ, check=True, capture_output=True, timeout=60)
     try:
         told = [

@@ -101,7 +101,7 @@ def twin_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home whose twin runs: the client's tests speak to it as a user's client does."""
     home = tmp_path_factory.mktemp("twin-home")
     environ = clean_environ(home)
-    tutti = [sys.executable, "-m", "tutti.cli", "twin"]
+    tutti = [sys.executable, "-m", "tutti", "twin"]
     subprocess.run([*tutti, "up", "--isolation", "process"], env=environ, check=True, capture_output=True, timeout=60)
     yield home
     subprocess.run([*tutti, "down"], env=environ, check=True, capture_output=True, timeout=60)

@@ -78,8 +78,8 @@ def test_another_aws_client_sees_the_same_jobs(tutti: Tutti, cluster: Cluster) -
 
 def test_completion_knows_commands_and_flags() -> None:
     environ = {**os.environ, "_TUTTI_COMPLETE": "complete_bash", "COMP_WORDS": "tutti sta", "COMP_CWORD": "1"}
-    told = subprocess.run([sys.executable, "-m", "tutti.cli"], env=environ, capture_output=True, text=True, check=False)
+    told = subprocess.run([sys.executable, "-m", "tutti"], env=environ, capture_output=True, text=True, check=False)
     assert "status" in told.stdout.split()
     environ |= {"COMP_WORDS": "tutti submit --ranks", "COMP_CWORD": "2"}
-    told = subprocess.run([sys.executable, "-m", "tutti.cli"], env=environ, capture_output=True, text=True, check=False)
+    told = subprocess.run([sys.executable, "-m", "tutti"], env=environ, capture_output=True, text=True, check=False)
     assert told.stdout.split() == ["--ranks-per-node"]

@@ -186,7 +186,7 @@ def test_many_jobs_are_cancelled_by_label(tutti: Tutti, cluster: Cluster) -> Non
 
 def test_ctrl_c_while_waiting_leaves_the_job_alone(sleeper: Run, twin_home: Path) -> None:
     waiting = subprocess.Popen(
-        [sys.executable, "-m", "tutti.cli", "logs", "-f", sleeper.id],
+        [sys.executable, "-m", "tutti", "logs", "-f", sleeper.id],
         env={"TUTTI_HOME": str(twin_home), "PATH": "/usr/bin:/bin"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -215,7 +215,7 @@ def test_wrong_keys_are_told(tutti: Tutti, twin_home: Path, done: Run, tmp_path:
     (tmp_path / "clusters").mkdir()
     (tmp_path / "clusters" / "twin.json").write_text(json.dumps(card))
     told = subprocess.run(
-        [sys.executable, "-m", "tutti.cli", "status"],
+        [sys.executable, "-m", "tutti", "status"],
         env={"TUTTI_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,

@@ -53,7 +53,7 @@ def test_a_client_killed_at_any_moment_loses_no_point_and_sends_none_twice(
     cluster: Cluster, twin_home: Path, tmp_path: Path, waiting_queue: str
 ) -> None:
     sweep = sweep_of("killed", 90, queue=waiting_queue)
-    command = [sys.executable, "-m", "tutti.cli", "sweep", file_of(tmp_path, sweep)]
+    command = [sys.executable, "-m", "tutti", "sweep", file_of(tmp_path, sweep)]
     environ = {**os.environ, "TUTTI_HOME": str(twin_home)}
     generator = random.Random(7)
     for _ in range(2):

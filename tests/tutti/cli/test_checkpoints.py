@@ -29,7 +29,7 @@ def tutti(tmp_path: Path) -> Tutti:
     def run(*args: str) -> subprocess.CompletedProcess[str]:
         keep = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TUTTI_"))}
         return subprocess.run(
-            [sys.executable, "-m", "tutti.cli", *args],
+            [sys.executable, "-m", "tutti", *args],
             env={**keep, "TUTTI_HOME": str(tmp_path / "home"), "COLUMNS": "80"},
             capture_output=True,
             text=True,

@@ -193,7 +193,7 @@ def test_known_clusters_are_listed_and_the_one_in_use_marked(tutti: Tutti, home:
 def test_a_reader_that_goes_away_is_no_error_in_words(home: Home, deaf: Card) -> None:
     keep(home, deaf)
     told = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {sys.executable} -m tutti.cli cluster show --json | head -c 1"],
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m tutti cluster show --json | head -c 1"],
         env={**os.environ, "TUTTI_HOME": str(home.root)},
         capture_output=True,
         text=True,
