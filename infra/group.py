@@ -195,6 +195,7 @@ def _group_stack(
             file_system_arn=storage.file_system_arn,
             log_group_arns=[logs.jobs_arn, logs.events_arn],
             repository_arns=repositories,
+            secret_arn=identity.gang_secret_arn,
             topic=topics.notices,
             budget_stops=keys.budget_stops,
             tags=tags,

@@ -21,6 +21,7 @@ DESCRIBE: Final = (
     "batch:DescribeJobQueues",
     "batch:DescribeJobs",
     "batch:ListJobs",
+    "ec2:DescribeInstanceTypes",
     "ec2:DescribeInstances",
     "ec2:DescribeRouteTables",
     "ec2:DescribeSecurityGroups",
@@ -51,6 +52,7 @@ class Scope:
     log_groups: Sequence[str]
     card: str
     repositories: Sequence[str]
+    secret: str
     topic: str
     schedules: str
     scheduler_role: str
@@ -116,7 +118,13 @@ def _everyday(scope: Scope) -> list[Document]:
             ],
             scope.file_system,
         ),
-        *([allow(["ecr:DescribeImages"], scope.repositories)] if scope.repositories else []),
+        # what of an image tells its processor: an index, or an image's configuration
+        *(
+            [allow(["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], scope.repositories)]
+            if scope.repositories
+            else []
+        ),
+        allow(["secretsmanager:DescribeSecret"], scope.secret),  # whether it is there; its value is no person's
         allow(["sns:Subscribe"], scope.topic),
         allow(["scheduler:CreateSchedule", "scheduler:GetSchedule"], scope.schedules),
         allow(["scheduler:ListSchedules"], "*"),

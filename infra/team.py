@@ -24,6 +24,7 @@ class TeamArgs:
     file_system_arn: pulumi.Input[str]
     log_group_arns: Sequence[pulumi.Input[str]]
     repository_arns: Sequence[pulumi.Input[str]]
+    secret_arn: pulumi.Input[str]
     topic: pulumi.Input[str]
     budget_stops: bool
     region: str
@@ -93,6 +94,7 @@ class Team(pulumi.ComponentResource):
             log_groups=(),
             card=f"arn:{args.partition}:ssm:{own}:parameter{args.names.card}",
             repositories=(),
+            secret="",
             topic="",
             schedules=f"arn:{args.partition}:scheduler:{own}:schedule/{args.names.schedule_group}/*",
             scheduler_role="",
@@ -106,6 +108,7 @@ class Team(pulumi.ComponentResource):
             file_system=args.file_system_arn,
             log_groups=list(args.log_group_arns),
             repositories=list(args.repository_arns),
+            secret=args.secret_arn,
             topic=args.topic,
             scheduler_role=scheduler_role,
         ).apply(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tutti.aws import told
 from tutti.errors import InputError, NotFoundError, Problem
-from tutti.resubmit import container_of
+from tutti.jobs import container_of
 from workload.contract import SHARED_SCHEME, Tag
 from workload.settings import variable
 
@@ -150,7 +150,7 @@ def _image(cluster: Cluster, definition: str) -> str:
     found: Any = cluster.batch.describe_job_definitions(jobDefinitions=[definition])["jobDefinitions"]
     if not found:
         return ""
-    image: str = container_of({**found[0], "container": found[0].get("containerProperties")}).get("image", "")
+    image: str = container_of(found[0]).get("image", "")
     return image
 
 

@@ -145,7 +145,7 @@ def summary(item: Mapping[str, Any], queue: str) -> Summary:
 def details(item: Mapping[str, Any]) -> Details:
     """A job from a DescribeJobs entry, of a gang, an array or a single container."""
     gang = item.get("nodeProperties") or {}
-    container = item.get("container") or _main_container(gang)
+    container = container_of(item)
     attempts = tuple(_attempt(number, a) for number, a in enumerate(item.get("attempts", []), start=1))
     exit_code = container.get("exitCode")
     if exit_code is None and attempts and item.get("status") in ENDED:
@@ -194,6 +194,16 @@ def node(item: Mapping[str, Any]) -> Node:
     )
 
 
+def container_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The container of a described job or definition: the one, or that of a gang's first range."""
+    ranges: Sequence[Mapping[str, Any]] = (item.get("nodeProperties") or {}).get("nodeRangeProperties", [])
+    if ranges:
+        gang: Mapping[str, Any] = ranges[0].get("container", {})
+        return gang
+    alone: Mapping[str, Any] = item.get("container") or item.get("containerProperties") or {}
+    return alone
+
+
 def short(arn: str) -> str:
     """The name in an ARN: `arn:...:job-queue/x` -> `x`."""
     return arn.rpartition("/")[2]
@@ -214,11 +224,6 @@ def _attempt(number: int, item: Mapping[str, Any]) -> Attempt:
         reason=container.get("reason") or item.get("statusReason", ""),
         stream=container.get("logStreamName", ""),
     )
-
-
-def _main_container(gang: Mapping[str, Any]) -> Mapping[str, Any]:
-    ranges: Sequence[Mapping[str, Any]] = gang.get("nodeRangeProperties", [])
-    return ranges[0].get("container", {}) if ranges else {}
 
 
 def _address(container: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tutti.errors import InputError, Problem
-from tutti.jobs import ENDED
+from tutti.jobs import ENDED, container_of
 from workload.contract import BATCH_PREFIX, Limits, Tag, Variable
 from workload.documents import OPEN_RANGE, name_values
 from workload.settings import variable
@@ -93,14 +93,6 @@ def _wrong_nodes(item: Mapping[str, Any], nodes: int | None) -> list[Problem]:
     if nodes not in Limits.NODES:
         return [Problem(where="--nodes", what=f"got {nodes}; allowed: a whole number from 1 to 1,000")]
     return []
-
-
-def container_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The container of a described job: the one, or that of the gang's only range."""
-    gang = item.get("nodeProperties")
-    ranges = gang.get("nodeRangeProperties", []) if gang else []
-    container: Mapping[str, Any] = ranges[0].get("container", {}) if ranges else item.get("container") or {}
-    return container
 
 
 def environment_of(item: Mapping[str, Any]) -> dict[str, str]:

@@ -20,6 +20,7 @@ SERVICES = {
     "pricing": "pricing",
     "s3": "s3",
     "scheduler": "scheduler",
+    "secretsmanager": "secretsmanager",
     "service-quotas": "servicequotas",
     "sns": "sns",
     "ssm": "ssm",

@@ -95,7 +95,7 @@ class Image:
 
     uri: str
     found: bool | None
-    architecture: str = ""
+    processors: frozenset[str] = frozenset()  # `amd64`, `arm64`; empty: not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,8 @@ class Facts:
     file_system: FileSystem | None = None
     quota: Quota | None = None
     image: Image | None = None
-    secret: str | None = None  # "", or why the gang's secret cannot be seen by name
+    processors: frozenset[str] = frozenset()  # of the pool's instances, as in `Image`
+    secret: str | None = None  # why the gang's secret cannot be read; "": it can
     log: tuple[str, ...] = ()
     unasked: tuple[str, ...] = ()
 

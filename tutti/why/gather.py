@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tutti.aws import is_aws_error, told
-from tutti.jobs import Details, details
+from tutti.jobs import Details, container_of, details
 from tutti.listing import describe, list_jobs, nodes_of
 from tutti.logs import streams_of, tail
-from tutti.why.facts import Environment, Facts, Image, Queue, Quota
+from tutti.why.facts import Environment, Facts, Queue, Quota
 from tutti.why.gather_network import file_system_of, network_of
+from tutti.why.gather_task import image_of, processors_of, secret_of
 from workload.contract import EVENT_MARK, CardQueue
 
 if TYPE_CHECKING:
@@ -62,11 +63,11 @@ def facts_of_job(cluster: Cluster, job_id: str) -> Facts:
     item = describe(cluster, [job_id])[0]
     job = details(item)
     own = next((q for q in cluster.card.queues if q.name == job.queue), None)
-    container = _container(item)
+    container = container_of(item)
     vcpus, memory = _needs(container)
     waiting = not job.ended and job.state != "RUNNING"
     queue = ask.part("the queue", lambda: queue_of(cluster, job.queue, job)) if waiting else None
-    place = _place(ask, cluster, queue, own) if waiting else {}
+    around = {**_place(ask, cluster, queue, own), **_task(ask, cluster, own, container, job.image)} if waiting else {}
     log = ask.part("the log", lambda: _log(cluster, job)) if job.state == "FAILED" else ()
     return Facts(
         card=cluster.card,
@@ -80,10 +81,9 @@ def facts_of_job(cluster: Cluster, job_id: str) -> Facts:
         card_queue=own,
         queue=queue,
         quota=ask.part("quotas", lambda: quota_of(cluster, own)) if waiting and own and not cluster.is_twin else None,
-        image=ask.part("the image", lambda: image_of(cluster, job.image)) if waiting else None,
         log=log or (),
         unasked=tuple(ask.unasked),
-        **place,
+        **around,
     )
 
 
@@ -93,15 +93,16 @@ def facts_of_queue(cluster: Cluster, own: CardQueue) -> Facts:
     ask = Asker()
     queue = ask.part("the queue", lambda: queue_of(cluster, own.name, None))
     definition = next((d for d in cluster.card.definitions if d.pool in {"", own.pool}), None)
-    place = _place(ask, cluster, queue, own)
+    container = (ask.part("the definition", lambda: _defined(cluster, definition.arn)) or {}) if definition else {}
+    image = definition.image_uri if definition else ""
+    around = {**_place(ask, cluster, queue, own), **_task(ask, cluster, own, container, image)}
     return Facts(
         card=cluster.card,
         now=time.time(),
         card_queue=own,
         queue=queue,
-        image=ask.part("the image", lambda: image_of(cluster, definition.image_uri)) if definition else None,
         unasked=tuple(ask.unasked),
-        **place,
+        **around,
     )
 
 
@@ -115,6 +116,31 @@ def _place(ask: Asker, cluster: Cluster, queue: Queue | None, own: CardQueue | N
     if own and cluster.card.file_system:
         system = ask.part("the file system", lambda: file_system_of(cluster, first.security_groups))
     return {"network": network, "file_system": system}
+
+
+def _task(
+    ask: Asker, cluster: Cluster, own: CardQueue | None, container: Mapping[str, Any], image: str
+) -> dict[str, Any]:
+    """What a node's container needs before it starts; a twin's has neither registry nor secret of AWS's."""
+    if cluster.is_twin:
+        return {}
+    found = ask.part("the image", lambda: image_of(cluster, image)) if image else None
+    types = own.instance_types if own else ()
+    # without the image's own there is nothing to compare them with
+    processors = (
+        ask.part("the instance types", lambda: processors_of(cluster, types)) if found and found.processors else None
+    )
+    return {
+        "image": found,
+        "processors": processors or frozenset(),
+        "secret": ask.part("the gang's secret", lambda: secret_of(cluster, container)),
+    }
+
+
+def _defined(cluster: Cluster, arn: str) -> Mapping[str, Any]:
+    """The container of a definition; empty where it is gone."""
+    found = cluster.batch.describe_job_definitions(jobDefinitions=[arn])["jobDefinitions"]
+    return container_of(found[0]) if found else {}
 
 
 def queue_of(cluster: Cluster, name: str, job: Details | None) -> Queue:
@@ -168,7 +194,7 @@ def _busy(cluster: Cluster, name: str) -> int:
     jobs = [j for j in list_jobs(cluster, queues=same, states=BUSY) if j.state in BUSY]
     total = 0
     for item in describe(cluster, [j.id for j in jobs]):
-        vcpus, _ = _needs(_container(item))
+        vcpus, _ = _needs(container_of(item))
         total += vcpus * (item.get("nodeProperties", {}).get("numNodes") or 1)
     return total
 
@@ -199,39 +225,14 @@ def _quota_code(instance_type: str) -> str:
     return next(code for prefix, code, _ in QUOTAS if instance_type.startswith(prefix))
 
 
-def image_of(cluster: Cluster, uri: str) -> Image:
-    """Whether the image is in its repository: only ECR's can be asked."""
-    host, _, path = uri.partition("/")
-    if ".dkr.ecr." not in host:
-        return Image(uri=uri, found=None)
-    name, at, digest = path.partition("@")
-    if not at:
-        name, _, tag = path.partition(":")
-        wanted = {"imageTag": tag or "latest"}
-    else:
-        wanted = {"imageDigest": digest}
-    ecr = cluster.client("ecr")
-    try:
-        ecr.describe_images(registryId=host.split(".")[0], repositoryName=name, imageIds=[wanted])
-    except (ecr.exceptions.ImageNotFoundException, ecr.exceptions.RepositoryNotFoundException):
-        return Image(uri=uri, found=False)
-    return Image(uri=uri, found=True)
-
-
-def _container(item: dict[str, Any]) -> dict[str, Any]:
-    ranges = (item.get("nodeProperties") or {}).get("nodeRangeProperties") or [{}]
-    container: dict[str, Any] = item.get("container") or ranges[0].get("container") or {}
-    return container
-
-
-def _needs(container: dict[str, Any]) -> tuple[int, int]:
+def _needs(container: Mapping[str, Any]) -> tuple[int, int]:
     """VCPUs and MiB that a node is asked for."""
     needs = {r["type"]: float(r["value"]) for r in container.get("resourceRequirements", [])}
     vcpus = needs.get("VCPU", container.get("vcpus") or 0)
     return max(1, round(vcpus)), round(needs.get("MEMORY", container.get("memory") or 0))
 
 
-def _reasons(item: dict[str, Any], container: dict[str, Any]) -> str:
+def _reasons(item: dict[str, Any], container: Mapping[str, Any]) -> str:
     """The container's reasons, the newest first."""
     attempts = item.get("attempts", [])
     said = [container.get("reason", ""), *(a.get("container", {}).get("reason", "") for a in reversed(attempts))]

@@ -156,13 +156,28 @@ def image_gone(facts: Facts) -> Finding | None:
     )
 
 
+def image_for_another_processor(facts: Facts) -> Finding | None:
+    image, own = facts.image, facts.processors
+    if image is None or not image.processors or not own or image.processors & own:
+        return None
+    types = ", ".join(facts.card_queue.instance_types) if facts.card_queue else "the pool's instances"
+    return Finding(
+        code="architecture",
+        cause=f"the image is for {' and '.join(sorted(image.processors))}, and {types} has {' or '.join(sorted(own))} processors: "
+        "no program of it can start there",
+        remedy="Submit it with another --image or to another pool (tutti cluster show); or the operator builds the image for "
+        f"linux/{min(own)} (`platform` in the stack's images).",
+        evidence=image.uri,
+    )
+
+
 def secret_gone(facts: Facts) -> Finding | None:
     if not facts.secret:
         return None
     return Finding(
         code="secret-gone",
-        cause=f"the gang's secret cannot be read by its name: {facts.secret}",
-        remedy="The operator runs pulumi up, which makes it again.",
+        cause=f"the gang's secret cannot be read: {facts.secret}",
+        remedy="The operator restores it (aws secretsmanager restore-secret), or runs pulumi up, which makes a new one.",
     )
 
 
@@ -182,5 +197,6 @@ def _group(facts: Facts, way: str) -> Finding | None:
 
 RULES: Final = (
     *(no_addresses, no_way_out, public_subnet, missing_endpoint, no_s3_gateway, group_not_in, group_not_out),
-    *(file_system_not_there, no_mount_target, nfs_closed, efs_policy, image_gone, secret_gone),
+    *(file_system_not_there, no_mount_target, nfs_closed, efs_policy, image_gone),
+    *(image_for_another_processor, secret_gone),
 )

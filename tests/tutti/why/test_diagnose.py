@@ -35,7 +35,8 @@ CARD = Card(
 )  # fmt: skip
 HEALTHY = Facts(
     card=CARD, now=NOW, job=JOB, vcpus=8, memory_mib=15000, card_queue=CARD_QUEUE, queue=QUEUE, network=NETWORK, file_system=SYSTEM,
-    quota=Quota(code="L-1216C47A", name="Standard", vcpus=512, used=64), image=Image(uri="i", found=True), secret="",
+    quota=Quota(code="L-1216C47A", name="Standard", vcpus=512, used=64), secret="",
+    image=Image(uri="i", found=True, processors=frozenset({"amd64"})), processors=frozenset({"amd64"}),
 )  # fmt: skip
 OLD = replace(JOB, created=NOW - 7200)
 
@@ -98,7 +99,8 @@ WAITING: dict[str, dict[str, Any]] = {
     "nfs-closed": {"file_system": replace(SYSTEM, nfs_open=False)},
     "efs-policy": {"file_system": replace(SYSTEM, policy_allows=False)},
     "image-gone": {"image": Image(uri="i", found=False)},
-    "secret-gone": {"secret": "ResourceNotFoundException"},
+    "architecture": {"image": Image(uri="i", found=True, processors=frozenset({"arm64"}))},
+    "secret-gone": {"secret": "arn:s does not exist"},
     "not-known": {"job": OLD},
 }
 

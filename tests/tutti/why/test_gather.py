@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
 
+from tutti.why import gather_task
+from tutti.why.diagnose import check_up, diagnose
 from tutti.why.facts import Environment
-from tutti.why.gather import Asker, image_of, quota_of
+from tutti.why.gather import Asker, facts_of_job, facts_of_queue, quota_of
 from tutti.why.gather_network import file_system_of, network_of, nfs_open, policy_allows
-from workload.contract import Card, CardQueue, PoolKind
+from tutti.why.gather_task import image_of, processors_of, secret_of
+from workload.contract import Card, CardDefinition, CardQueue, PoolKind
 
 QUEUE = CardQueue(
     name="q", arn="arn:q", pool="cpu", kind=PoolKind.MPI, priority=10, instance_types=("hpc7a.96xlarge",), zone="us-east-1a",
     max_vcpus=256, vcpus=8, cores=4, memory_mib=15000,
 )  # fmt: skip
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/tutti@sha256:" + "0" * 64
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:tutti-gang/dev-AbCdEf"
+CONTAINER = {"image": IMAGE, "secrets": [{"name": "TUTTI_SECRET", "valueFrom": SECRET}]}
+DEFINITION = CardDefinition(
+    name="dev-mpi", arn="dev-mpi:1", kind="mpi", nodes=4, image="cpu", image_uri=IMAGE, mpis=(), timeout_s=3600, attempts=1, vcpus=8,
+    memory_mib=15000,
+)  # fmt: skip
+GANG = {"numNodes": 2, "mainNode": 0, "nodeRangeProperties": [{"targetNodes": "0:", "container": CONTAINER}]}
 ENVIRONMENT = Environment(name="ce", state="ENABLED", status="VALID", subnets=("subnet-1",), security_groups=("sg-1",))
 
 
@@ -29,7 +42,7 @@ class Stubbed:
 
     def __init__(self) -> None:
         self.card = Card(
-            stack="dev", group="dev", region="us-east-1", account="1", queues=(QUEUE,), definitions=(), bucket="b", prefix="dev/",
+            stack="dev", group="dev", region="us-east-1", account="1", queues=(QUEUE,), definitions=(DEFINITION,), bucket="b", prefix="dev/",
             file_system="fs-1", log_group="/g",
         )  # fmt: skip
         self.stubs: dict[str, Stubber] = {}
@@ -43,6 +56,10 @@ class Stubbed:
             self.stubs[service] = Stubber(self.clients[service])
             self.stubs[service].activate()
         return self.clients[service]
+
+    @property
+    def batch(self) -> Any:
+        return self.client("batch")
 
     def answers(self, service: str, call: str, answer: dict[str, Any]) -> None:
         self.client(service)
@@ -189,13 +206,134 @@ def test_the_quota_of_the_family_and_what_of_it_runs(cluster: Any) -> None:
     assert (quota.code, quota.vcpus, quota.used) == ("L-F7808C92", 768.0, 96)
 
 
+def manifest(**document: Any) -> dict[str, Any]:
+    return {"images": [{"imageManifest": json.dumps(document)}]}
+
+
 def test_an_image_that_is_gone_and_one_that_is_elsewhere(cluster: Any) -> None:
-    uri = "123456789012.dkr.ecr.us-east-1.amazonaws.com/tutti@sha256:" + "0" * 64
-    cluster.refuses("ecr", "describe_images", "ImageNotFoundException")
-    assert image_of(cluster, uri).found is False
-    cluster.answers("ecr", "describe_images", {"imageDetails": []})
-    assert image_of(cluster, uri).found is True
+    cluster.answers(
+        "ecr", "batch_get_image", {"images": [], "failures": [{"imageId": {}, "failureCode": "ImageNotFound"}]}
+    )
+    assert image_of(cluster, IMAGE).found is False
+    cluster.refuses("ecr", "batch_get_image", "RepositoryNotFoundException")
+    assert image_of(cluster, IMAGE).found is False
+    cluster.answers("ecr", "batch_get_image", manifest(manifests=[]))
+    assert image_of(cluster, IMAGE).found is True
     assert image_of(cluster, "docker.io/library/debian:12").found is None
+
+
+def test_the_processors_of_an_index_are_those_of_its_images(cluster: Any) -> None:
+    images = [
+        {"platform": {"os": "linux", "architecture": "arm64"}},
+        {"platform": {"os": "unknown", "architecture": "unknown"}},
+    ]
+    cluster.answers("ecr", "batch_get_image", manifest(manifests=images))
+    assert image_of(cluster, IMAGE).processors == {"arm64"}
+
+
+def test_the_processor_of_a_plain_image_stands_in_its_configuration(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = "https://layers/1?signed"
+    digest = "sha256:" + "1" * 64
+    monkeypatch.setattr(gather_task, "_read", {link: {"architecture": "amd64", "os": "linux"}}.__getitem__)
+    cluster.answers("ecr", "batch_get_image", manifest(config={"digest": digest}))
+    cluster.answers("ecr", "get_download_url_for_layer", {"downloadUrl": link, "layerDigest": digest})
+    assert image_of(cluster, IMAGE).processors == {"amd64"}
+
+
+def test_a_link_that_does_not_answer_tells_nothing() -> None:
+    assert gather_task._read("https://127.0.0.1:1/x") == {}
+    assert gather_task._read("file:///etc/hostname") == {}
+
+
+def test_the_processors_of_a_pool_are_those_of_its_instance_types(cluster: Any) -> None:
+    graviton = {"ProcessorInfo": {"SupportedArchitectures": ["arm64"]}}
+    cluster.answers("ec2", "describe_instance_types", {"InstanceTypes": [graviton]})
+    assert processors_of(cluster, ("c7g.large",)) == {"arm64"}
+    assert processors_of(cluster, ("c7g",)) == frozenset()
+
+
+def test_the_gangs_secret_is_there_gone_or_going(cluster: Any) -> None:
+    cluster.answers("secretsmanager", "describe_secret", {"ARN": SECRET})
+    assert secret_of(cluster, CONTAINER) == ""
+    cluster.refuses("secretsmanager", "describe_secret", "ResourceNotFoundException")
+    assert secret_of(cluster, CONTAINER) == f"{SECRET} does not exist"
+    deleted = datetime(2026, 11, 1, tzinfo=UTC)
+    cluster.answers("secretsmanager", "describe_secret", {"ARN": SECRET, "DeletedDate": deleted})
+    assert secret_of(cluster, CONTAINER) == f"{SECRET} is being deleted since 2026-11-01"
+    assert secret_of(cluster, {}) is None
+
+
+def answer_queue(cluster: Any) -> None:
+    """A healthy queue with its environment, network and file system but for the image and the secret."""
+    order = [{"order": 1, "computeEnvironment": "ce"}]
+    queue = {"jobQueueName": "q", "jobQueueArn": "arn:q", "state": "ENABLED", "status": "VALID", "priority": 10}
+    environment = {
+        "computeEnvironmentName": "ce",
+        "computeEnvironmentArn": "arn:ce",
+        "state": "ENABLED",
+        "status": "VALID",
+        "computeResources": {
+            "type": "EC2",
+            "maxvCpus": 256,
+            "subnets": ["subnet-1"],
+            "securityGroupIds": ["sg-1"],
+        },
+    }
+    cluster.answers("batch", "describe_job_queues", {"jobQueues": [{**queue, "computeEnvironmentOrder": order}]})
+    cluster.answers("batch", "describe_compute_environments", {"computeEnvironments": [environment]})
+    cluster.answers("batch", "get_job_queue_snapshot", {"frontOfQueue": {"jobs": []}})
+    cluster.answers("batch", "list_jobs", {"jobSummaryList": []})
+    answer_network(cluster, [{"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1", "State": "active"}], [])
+    cluster.refuses("efs", "describe_file_systems", "AccessDeniedException")
+
+
+def answer_arm(cluster: Any) -> None:
+    """An image for arm64 on instances of x86-64, and a secret that is not there."""
+    cluster.answers(
+        "ecr", "batch_get_image", manifest(manifests=[{"platform": {"os": "linux", "architecture": "arm64"}}])
+    )
+    x86 = {"ProcessorInfo": {"SupportedArchitectures": ["x86_64"]}}
+    cluster.answers("ec2", "describe_instance_types", {"InstanceTypes": [x86]})
+    cluster.refuses("secretsmanager", "describe_secret", "ResourceNotFoundException")
+
+
+def test_a_queue_s_image_processor_and_secret_are_asked(cluster: Any) -> None:
+    definition = {
+        "jobDefinitionName": "dev-mpi",
+        "jobDefinitionArn": "dev-mpi:1",
+        "revision": 1,
+        "type": "multinode",
+        "nodeProperties": GANG,
+    }
+    answer_queue(cluster)
+    cluster.answers("batch", "describe_job_definitions", {"jobDefinitions": [definition]})
+    answer_arm(cluster)
+    facts = facts_of_queue(cluster, QUEUE)
+    assert [found.code for found in check_up(facts)] == ["architecture", "secret-gone"]
+    assert facts.unasked == ("the file system (AccessDeniedException)",)
+
+
+def test_a_waiting_job_s_image_processor_and_secret_are_asked(cluster: Any) -> None:
+    job = {
+        "jobId": "j1",
+        "jobName": "run",
+        "jobQueue": "arn:aws:batch:us-east-1:123456789012:job-queue/q",
+        "status": "STARTING",
+        "startedAt": 0,
+        "createdAt": int(time.time() * 1000),
+        "jobDefinition": "dev-mpi:1",
+        "nodeProperties": GANG,
+    }
+    cluster.answers("batch", "describe_jobs", {"jobs": [job]})
+    answer_queue(cluster)
+    answer_arm(cluster)
+    cluster.answers("service-quotas", "get_service_quota", {"Quota": {"Value": 768.0}})
+    cluster.answers("ec2", "describe_instances", {"Reservations": []})
+    found = diagnose(facts_of_job(cluster, "j1"))
+    assert found is not None
+    assert (found.code, "linux/amd64" in found.remedy) == ("architecture", True)
 
 
 def test_what_is_refused_is_noted_and_the_rest_goes_on(cluster: Any) -> None:
