@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from tutti import notebook
 from tutti.aws import told
-from tutti.errors import InputError, NotFoundError, Problem, TuttiError, likely
+from tutti.errors import InputError, NotFoundError, Problem, likely
 from tutti.home import Home, write_private
 from workload.contract import Card, card_parameter
 
@@ -28,6 +28,7 @@ CLUSTER_VARIABLE: Final = "TUTTI_CLUSTER"  # of the client alone: which cluster'
 CONNECT_S: Final = 5
 READ_S: Final = 60
 TRIES: Final = 8  # botocore backs off and tries again: throttling, 5xx, broken connections
+REGION: Final = "Give one: --region REGION, export AWS_REGION=..., or aws configure"
 TWIN_TRIES: Final = 3  # it is here or it is not
 
 
@@ -231,5 +232,5 @@ def _session(profile: str | None, region: str | None) -> Session:
 
     session = boto3.Session(profile_name=profile, region_name=region)
     if session.region_name is None:
-        raise TuttiError("no AWS region is set. Give one: export AWS_REGION=..., or --region")
+        raise InputError([Problem(where="", what="no AWS region is set", remedy=REGION)])
     return session

@@ -41,7 +41,8 @@ class Problem:
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{head}. {self.remedy}" if self.remedy else head
+        end = "" if head.endswith(("?", ".")) else "."
+        return f"{head}{end} {self.remedy}" if self.remedy else head
 
 
 class TuttiError(Exception):

@@ -27,6 +27,11 @@ PAGE: Final = 10_000  # GetLogEvents' limit on events
 HELD: Final = 300_000  # lines held at once, all streams together; as many are on their way
 AHEAD: Final = 4  # pages fetched at once
 LATE_MS: Final = 10_000  # how far behind its time a line may still arrive
+# FilterLogEvents has 5 calls a second in most regions, for everybody in the account. Live Tail would cost 0.01 USD a
+# minute, ends after 3 hours and leaves lines out above 500 a second.
+CALLS_A_S: Final = 1.0
+QUIET: Final = 1.5  # how much longer the pause gets with each look that finds nothing
+LONGEST: Final = 5.0  # pauses, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,34 +176,45 @@ def tail(
 
 
 class Follower:
-    """New lines of a growing set of streams, each line once; ask again with `new`."""
+    """New lines of a growing set of streams, each line once; ask again with `new`, not before `pause` is over."""
 
-    def __init__(self, client: CloudWatchLogsClient, group: str, *, since_ms: int = 0) -> None:
+    def __init__(self, client: CloudWatchLogsClient, group: str, *, since_ms: int = 0, poll_s: float = 0.0) -> None:
         self._client = client
         self._group = group
         self._from_ms = since_ms
         self._newest_ms = since_ms
         self._seen: dict[str, int] = {}
         self._known: set[str] = set()
+        self._poll_s = self.pause_s = poll_s
+        self._calls = 0
 
     def use(self, client: CloudWatchLogsClient) -> None:
         """Go on with another client: the old one's credentials have expired."""
         self._client = client
 
     def new(self, streams: Sequence[Stream]) -> list[LogLine]:
-        """Lines that have come since the last call, in time order."""
+        """Lines that have come since the last call, in time order. Where it fails, the next call has them still."""
         fresh = [s for s in streams if s.name not in self._known]
         old = [s for s in streams if s.name in self._known]
-        # a stream seen for the first time is read from the start: its first lines may be older than others' last ones
-        lines = self._filter(fresh, 0) + self._filter(old, max(0, self._newest_ms - LATE_MS))
+        self._calls = 0
+        # a stream seen for the first time is read from its start: its first lines may be older than others' last ones
+        found = {**self._filter(fresh, self._from_ms), **self._filter(old, max(0, self._newest_ms - LATE_MS))}
         self._known.update(s.name for s in fresh)
-        self._newest_ms = max([self._newest_ms, *(line.at_ms for line in lines)])
+        self._newest_ms = max([self._newest_ms, *(line.at_ms for line in found.values())])
         horizon = self._newest_ms - 2 * LATE_MS
         self._seen = {key: at for key, at in self._seen.items() if at >= horizon}
-        return sorted((line for line in lines if line.at_ms >= self._from_ms), key=_WHEN)
+        self._seen |= {key: line.at_ms for key, line in found.items() if line.at_ms >= horizon}
+        self._rest(quiet=not found)
+        return sorted((line for line in found.values() if line.at_ms >= self._from_ms), key=_WHEN)
 
-    def _filter(self, streams: Sequence[Stream], start_ms: int) -> list[LogLine]:
-        found = []
+    def _rest(self, *, quiet: bool) -> None:
+        """How long until the next look: as long as the calls of this one cost others, longer while nothing comes."""
+        longer = min(self.pause_s * QUIET, LONGEST * self._poll_s) if quiet else self._poll_s
+        self.pause_s = max(longer, self._calls / CALLS_A_S if self._calls > 1 else 0.0)
+
+    def _filter(self, streams: Sequence[Stream], start_ms: int) -> dict[str, LogLine]:
+        """Lines that were not seen yet, by their event's id."""
+        found = {}
         for i in range(0, len(streams), STREAMS_A_CALL):
             chunk = {s.name: s for s in streams[i : i + STREAMS_A_CALL]}
             token: dict[str, str] = {}
@@ -211,10 +227,10 @@ class Follower:
                     startTime=start_ms,
                     **token,
                 )
+                self._calls += 1
                 for event in answer.get("events", []):
                     if event["eventId"] not in self._seen:
-                        self._seen[event["eventId"]] = event["timestamp"]
-                        found.append(_line(event, chunk[event["logStreamName"]]))
+                        found[event["eventId"]] = _line(event, chunk[event["logStreamName"]])
                 if not answer.get("nextToken"):
                     break
                 token = {"nextToken": answer["nextToken"]}

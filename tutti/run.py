@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tutti import batch, notebook
-from tutti.aws import ExpiredError, told
+from tutti.aws import told
 from tutti.errors import TuttiError
 from tutti.jobs import Details, Node
 from tutti.listing import describe, describe_one, nodes_of, resolve
-from tutti.logs import Follower, LogLine, read_all, streams_of, tail
+from tutti.logs import CALLS_A_S, Follower, LogLine, Stream, read_all, streams_of, tail
+from tutti.patience import Patience
 from tutti.resubmit import again, resumption
 from tutti.submission import prepare, send
+from workload.contract import Limits
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
@@ -100,42 +102,48 @@ class Run:
         sleep: Callable[[float], None] = time.sleep,
     ) -> Iterator[StateChange | LogLine]:
         """What happens from now to the job's end: states, attempts, lines. Credentials that expire on the way are read
-        again until they are good; `on_expired` is told once.
+        again until they are good, and a network that is away is waited for; `on_expired` is told once.
         """
+        cluster, patience = self.cluster, Patience(self.cluster, tell=on_expired, sleep=sleep)
+        reader = Follower(cluster.logs, cluster.card.log_group, since_ms=since_ms, poll_s=cluster.poll_s)
         seen: tuple[str, int] | None = None
-        reader: Follower | None = None
-        complained = False
+        streams: list[Stream] = []
+        complete = False  # every node's log of this attempt is known
+        due = pages = 0.0
+
+        def look(known: Sequence[Stream]) -> list[LogLine]:
+            reader.use(cluster.logs)
+            return reader.new(known)
+
         while True:
-            try:
-                job = self.details()
-                # the log is read after the state: what is there once the job has ended is all there will be
-                known = self.nodes(job) if logs and job.state not in ("SUBMITTED", "PENDING", "RUNNABLE") else []
-                chosen = streams_of(n for n in known if not nodes or n.index in nodes)
-                if reader is None:
-                    reader = Follower(self.cluster.logs, self.cluster.card.log_group, since_ms=since_ms)
-                lines = told(reader.new)(chosen) if chosen else []
-            except ExpiredError as error:
-                if not complained and on_expired is not None:
-                    on_expired(str(error))
-                complained = True
-                self.cluster.renew()
-                if reader is not None:
-                    reader.use(self.cluster.logs)
-                sleep(5 * self.cluster.poll_s)
-                continue
-            complained = False
+            job = patience.through(self.details)
             attempt = max(1, len(job.attempts) + (0 if job.ended else 1))
-            if not job.ended and (job.state, attempt) != seen:
+            changed = (job.state, attempt) != seen
+            # the log is read after the state: what is there once the job has ended is all there will be
+            lines: list[LogLine] = []
+            if logs and job.state not in ("SUBMITTED", "PENDING", "RUNNABLE"):
+                now = time.monotonic()
+                on_time = changed or job.ended or now >= due
+                if changed or (on_time and not complete):
+                    known = patience.through(self.nodes, job)
+                    streams = streams_of(n for n in known if not nodes or n.index in nodes)
+                    complete = sum(s.attempt == attempt for s in streams) >= (len(nodes) or len(known))
+                    pages = len(known) / Limits.DESCRIBE_IDS
+                if streams and on_time:
+                    lines = patience.through(look, streams)
+                if on_time:
+                    due = now + max(reader.pause_s, 0.0 if complete else pages / CALLS_A_S)
+            if not job.ended and changed:
                 yield StateChange(job=job, attempt=attempt)
             yield from lines
             if job.ended:
-                if reader is not None and chosen:
-                    sleep(self.cluster.poll_s)  # a log's last lines may arrive after the state
-                    yield from told(reader.new)(chosen)
+                if streams:
+                    sleep(cluster.poll_s)  # a log's last lines may arrive after the state
+                    yield from patience.through(look, streams)
                 yield StateChange(job=job, attempt=attempt)
                 return
             seen = (job.state, attempt)
-            sleep(self.cluster.poll_s)
+            sleep(cluster.poll_s)
 
     def wait(self, *, until: str = "done", on_expired: Callable[[str], None] | None = None) -> Details:
         """Block until the job runs, or has ended."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from tutti.errors import InputError, Problem
 from tutti.jobs import ENDED
 from tutti.listing import describe
 from tutti.notify import protocol_of, subscribe
+from tutti.patience import Patience, Tell
 from tutti.schedule import create, when
 from workload.contract import Tag
 
@@ -97,11 +98,30 @@ def dressed(job: Job, cluster: Cluster, more: Extras) -> Job:
     return job.model_copy(update={"input": (code, *job.input), "workdir": job.workdir or "input"})
 
 
+def awaited(
+    prepared: Prepared,
+    cluster: Cluster,
+    *,
+    tell: Tell | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Prepared:
+    """The request once the jobs have ended that it waits for. Nothing was sent before, so Ctrl-C loses nothing.
+
+    `tell` hears of credentials and networks that fail meanwhile; they are waited for.
+    """
+    patience = Patience(cluster, tell=tell, sleep=sleep)
+    waiting = prepared.wait_for
+    while waiting := patience.through(_unfinished, cluster, waiting):
+        sleep(cluster.poll_s)
+    return replace(prepared, wait_for=())
+
+
 @told
 def send(
     prepared: Prepared, cluster: Cluster, *, more: Extras | None = None, sleep: Callable[[float], None] = time.sleep
 ) -> str:
-    """Send what goes along, await what must have ended, then submit; the new job's id, or a schedule's name."""
+    """Await what must have ended, send what goes along, then submit; the new job's id, or a schedule's name."""
+    prepared = awaited(prepared, cluster, sleep=sleep)
     more = more or Extras()
     document = dict(prepared.document)
     if more.bundle is not None:
@@ -115,13 +135,15 @@ def send(
         subscribe(cluster, more.notify)
     if more.schedule is not None:
         return create(cluster, batch.signed(document, cluster.user), *more.schedule)
-    waiting = list(prepared.wait_for)
-    while waiting:
-        states = {item["jobId"]: item["status"] for item in describe(cluster, waiting)}
-        waiting = [job_id for job_id in waiting if states.get(job_id, "FAILED") not in ENDED]
-        if waiting:
-            sleep(cluster.poll_s)
     document = batch.signed(document, cluster.user)
     job_id = batch.send(cluster.submitter, document, sleep=sleep)
     capsule.keep(cluster, job_id, document)
     return job_id
+
+
+def _unfinished(cluster: Cluster, ids: Sequence[str]) -> tuple[str, ...]:
+    """Those of some jobs that have not ended; one that Batch has forgotten has."""
+    if not ids:
+        return ()
+    states = {item["jobId"]: item["status"] for item in describe(cluster, ids)}
+    return tuple(job_id for job_id in ids if states.get(job_id, "FAILED") not in ENDED)

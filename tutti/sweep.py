@@ -18,6 +18,7 @@ from tutti import batch
 from tutti.aws import told
 from tutti.core.sweeping import Tried, counts, due, job_name, newest, parse_name, room
 from tutti.listing import list_jobs
+from tutti.patience import Patience, Tell
 from tutti.sweepfile import Sweep
 from tutti.sweepstore import SweepStore
 from workload.contract import Limits, Tag
@@ -58,7 +59,9 @@ class Sweeper:
     sweep: Sweep
     cluster: Cluster
     tell: Callable[[Mapping[str, int]], None] = lambda _: None
+    trouble: Tell | None = None
     known: dict[int, Tried] = field(default_factory=dict)
+    _failed: list[int] | None = None  # what is still to be run again, once that is known
 
     @told
     def run(
@@ -71,10 +74,15 @@ class Sweeper:
             created = (store.read("sweep.json") or {}).get("created", created)
         store.lock()
         try:
-            self._settle(store)
-            self.look(store, created)
-            self._drive(store, created, max_running or self.sweep.max_running, rerun_failed=rerun_failed, wait=wait)
-            self._remember(store)
+            # with new credentials it goes on as another client would: from what the list of jobs says
+            Patience(self.cluster, tell=self.trouble).through(
+                self._drive,
+                store,
+                created,
+                max_running or self.sweep.max_running,
+                rerun_failed=rerun_failed,
+                wait=wait,
+            )
         finally:
             store.unlock()
         return self.known
@@ -102,10 +110,13 @@ class Sweeper:
     def _drive(
         self, store: SweepStore, created: float, max_running: int | None, *, rerun_failed: bool, wait: bool
     ) -> None:
-        failed = [p for p, t in self.known.items() if t.state == "FAILED"] if rerun_failed else []
         pace = Pace(RATE)
+        self._settle(store)
+        self.look(store, created)
+        if self._failed is None:
+            self._failed = [p for p, t in self.known.items() if t.state == "FAILED"] if rerun_failed else []
         while True:
-            todo = due(len(self.sweep.points), self.known, rerun_failed=failed)
+            todo = due(len(self.sweep.points), self.known, rerun_failed=self._failed)
             free = room(self.known, max_running)
             block = todo[: min(BLOCK, BLOCK if free is None else free)]
             if block:
@@ -115,9 +126,10 @@ class Sweeper:
                 self._remember(store)
             store.renew()
             self.tell(counts(len(self.sweep.points), self.known))
-            failed = [p for p in failed if self.known[p].state == "FAILED"] if failed else []
-            if not due(len(self.sweep.points), self.known, rerun_failed=failed):
+            self._failed = [p for p in self._failed if self.known[p].state == "FAILED"]
+            if not due(len(self.sweep.points), self.known, rerun_failed=self._failed):
                 if not wait or all(t.state in {"SUCCEEDED", "FAILED"} for t in self.known.values()):
+                    self._remember(store)
                     return
             elif block and len(block) == BLOCK:
                 continue

@@ -104,9 +104,9 @@ def _wrong_points(way: str, said: Any) -> list[tuple[str, str]]:
     """What is wrong with the points: (key, words)."""
     if way == "list":
         good = isinstance(said, list) and said and all(isinstance(p, dict) and p for p in said)
-        return [] if good else [(way, "a list of points, each `{NAME: VALUE, ...}`, at least one")]
+        return [] if good else [(way, "allowed: a list of points, each `{NAME: VALUE, ...}`, at least one")]
     if not isinstance(said, dict) or not said:
-        return [(way, "axes, such as `alpha: [1, 2, 3]`")]
+        return [(way, f"got {said!r}; allowed: axes, such as `{{alpha: [1, 2, 3]}}`")]
     if way == "grid":
         wrong = [
             (f"grid.{n}", f"got {v!r}; allowed: a list of values")
@@ -128,7 +128,7 @@ def _wrong_points(way: str, said: Any) -> list[tuple[str, str]]:
         found.append(("random.seed", str(error)))
     axes = _axes(said)
     if not axes:
-        found.append((way, "axes, such as `alpha: {uniform: [0, 1]}`"))
+        found.append((way, "has no axes; allowed: such as `axes: {alpha: {uniform: [0, 1]}}`"))
     return found + [(f"random.{n}", words) for n, axis in axes.items() if (words := wrong_draw(axis))]
 
 

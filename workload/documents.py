@@ -76,6 +76,11 @@ def node_command(argv: Sequence[str]) -> list[str]:
     return [NODE_COMMAND, "--", *argv]
 
 
+def program_of(command: Sequence[str]) -> Sequence[str]:
+    """The program in a container's command: what `node_command` put its words before."""
+    return command[2:] if list(command[:2]) == [NODE_COMMAND, "--"] else command
+
+
 def usable_memory_mib(instance_mib: int) -> int:
     """What a job may ask of an instance's memory, MiB. Asking for more waits RUNNABLE for ever."""
     return math.floor(instance_mib * USABLE_MEMORY)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
 from tutti import Cluster, Job
+from tutti.listing import list_jobs
 from tutti.logs import LogLine
-from tutti.run import StateChange
+from tutti.run import Run, StateChange
+from tutti.submission import awaited, prepare, send
+from tutti.sweep import Sweeper
+from tutti.sweepfile import Sweep
 
 Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -29,17 +35,21 @@ class Body:
         yield self._data
 
 
+def expire(cluster: Cluster, call: str) -> None:
+    """Make this client's credentials bad from now on; the next client's are good, as after a new login."""
+
+    def answer(request: Any, **_: object) -> Any:
+        body = json.dumps({"__type": "ExpiredTokenException", "message": "The security token is expired"}).encode()
+        return AWSResponse(request.url, 400, HTTPHeaders(), Body(body))
+
+    cluster.batch.meta.events.register(f"before-send.batch.{call}", answer)
+
+
 def test_credentials_that_expire_in_mid_wait_are_asked_for_and_nothing_is_lost(cluster: Cluster) -> None:
     run = Job(command=["sh", "-c", "for i in 1 2 3 4 5; do echo line $i; sleep 0.3; done"], nodes=1).submit(cluster)
     run.wait(until="running")
     complaints: list[str] = []
-
-    def expire(request: Any, **_: object) -> Any:
-        body = json.dumps({"__type": "ExpiredTokenException", "message": "The security token is expired"}).encode()
-        return AWSResponse(request.url, 400, HTTPHeaders(), Body(body))
-
-    # this client's credentials are bad from now on; the next client's are good, as after a new login
-    cluster.batch.meta.events.register("before-send.batch.DescribeJobs", expire)
+    expire(cluster, "DescribeJobs")
     happened = list(run.follow(on_expired=complaints.append))
     assert len(complaints) == 1
     assert "Log in again" in complaints[0]
@@ -48,6 +58,52 @@ def test_credentials_that_expire_in_mid_wait_are_asked_for_and_nothing_is_lost(c
     assert last.job.state == "SUCCEEDED"
     said = [str(x) for x in happened if isinstance(x, LogLine) and x.line.rank == 0]
     assert said == [f"[0:0] line {i}" for i in range(1, 6)]
+
+
+def test_credentials_that_expire_before_the_other_job_has_ended_delay_nothing(cluster: Cluster) -> None:
+    first = Job(command=["sleep", "600"], nodes=1).submit(cluster)
+    prepared = prepare(Job(command=["true"], nodes=1, after=(f"{first.id}:any",)), cluster)
+    expire(cluster, "DescribeJobs")
+    complaints: list[str] = []
+
+    def tell(words: str) -> None:
+        complaints.append(words)
+        Run(first.id, Cluster(cluster.card)).cancel()
+
+    run = Run(send(awaited(prepared, cluster, tell=tell), cluster), cluster)
+    assert len(complaints) == 1
+    assert run.wait().state == "SUCCEEDED"
+
+
+def test_a_sweep_goes_on_with_new_credentials_and_sends_no_point_twice(cluster: Cluster) -> None:
+    points = tuple({"n": n} for n in range(4))
+    sweep = Sweep(name="renewed", job={"nodes": 1, "command": ["true"]}, points=points)
+    complaints: list[str] = []
+    expired: list[bool] = []
+
+    def look(_: object) -> None:
+        if not expired:
+            expired.append(True)
+            expire(cluster, "ListJobs")
+
+    known = Sweeper(sweep, cluster, tell=look, trouble=complaints.append).run(max_running=2, wait=True)
+    assert len(complaints) == 1
+    assert [t.state for t in known.values()] == ["SUCCEEDED"] * 4
+    assert sum(job.name.startswith(sweep.id) for job in list_jobs(cluster)) == 4
+
+
+def test_ctrl_c_while_another_job_is_waited_for_sends_nothing(cluster: Cluster, twin_home: Path) -> None:
+    first = Job(command=["sleep", "600"], nodes=1).submit(cluster)
+    command = [sys.executable, "-m", "tutti", "submit", "--after", f"{first.id}:any", "--name", "later", "--", "true"]
+    environ = {"TUTTI_HOME": str(twin_home), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr is not None
+        assert waiting.stderr.readline() == f"submits when {first.id} has ended: keep this command running\n"
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(timeout=60) == 130
+        assert "interrupted before anything was submitted; the same command waits again" in waiting.stderr.read()
+    assert "later" not in {job.name for job in list_jobs(cluster)}
+    first.cancel()
 
 
 def test_another_aws_client_sees_the_same_jobs(tutti: Tutti, cluster: Cluster) -> None:

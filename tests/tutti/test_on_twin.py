@@ -143,6 +143,13 @@ def test_following_a_log_ends_with_the_job_and_misses_no_line(tutti: Tutti, clus
     assert "SUCCEEDED" in told.stderr
 
 
+def test_following_from_the_last_lines_leaves_the_older_ones_out(tutti: Tutti, done: Run) -> None:
+    whole = tutti("logs", done.id, "--events").stdout.splitlines()
+    told = tutti("logs", "-f", "--tail", "2", done.id, "--events").stdout.splitlines()
+    assert told == whole[-len(told) :]
+    assert 2 <= len(told) < len(whole)
+
+
 def test_a_retried_job_is_followed_through_its_attempts(cluster: Cluster) -> None:
     command = ["sh", "-c", "echo attempt $AWS_BATCH_JOB_ATTEMPT; [ $AWS_BATCH_JOB_ATTEMPT = 2 ] || exit 17"]
     run = Job(command=command, nodes=1, retries=1, retry_on=17).submit(cluster)
@@ -257,6 +264,7 @@ def test_resubmit_is_the_same_job_again(tutti: Tutti, cluster: Cluster, done: Ru
         assert getattr(new, same) == getattr(old, same)
     assert new.tags == old.tags
     assert new.environment["WORD"] == "hello"
+    assert "[1:1] rank 1 node 1 hello" in tutti("resubmit", done.id, "--wait").stdout
     assert (
         Run(json.loads(tutti("resubmit", done.id, "--nodes", "1", "--json").stdout)[0]["id"], cluster).result().nodes
         == 1

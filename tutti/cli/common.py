@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +23,19 @@ class Call:
 
     program: tuple[str, ...] = ()
     cluster: str | None = None
+
+
+class InterruptedByUserError(Exception):
+    """Ctrl-C in a command; its words say what is left."""
+
+
+@contextmanager
+def interrupted(words: str) -> Iterator[None]:
+    """What Ctrl-C means here, in words."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise InterruptedByUserError(words) from error
 
 
 def new_app(help_text: str = "") -> typer.Typer:

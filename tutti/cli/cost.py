@@ -15,7 +15,7 @@ from tutti.core.bill import money
 from tutti.values import duration
 
 app = new_app()
-NOTE = "Instances are paid while they boot, pull the image and idle, too: that is in AWS's bill alone."
+NOTE = "not counted: instances that boot, pull the image or idle; AWS's bill has them"
 
 
 @app.command(help="What runs have cost: nodes x billed seconds x price, by user, job or day.")

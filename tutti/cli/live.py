@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from tutti.cli.gauge import Gauge
-from tutti.cli.screen import OF_NODE, OF_STATE, paint, say
+from tutti.cli.screen import OF_NODE, OF_STATE, paint, say, trouble
 from tutti.cli.screen import as_json as to_json
 from tutti.core.bill import money
 from tutti.core.events import in_words, parse_event
@@ -35,7 +35,7 @@ def show(run: Run, *, as_json: bool = False) -> int:
     # JSON is stdout's alone: what happens meanwhile goes to stderr then
     out = sys.stderr if as_json else sys.stdout
     gauge = Gauge(sys.stderr)
-    for item in run.follow(on_expired=lambda words: say(f"tutti: {words}. Waiting for new ones ...", "yellow")):
+    for item in run.follow(on_expired=trouble):
         if isinstance(item, StateChange):
             last = item.job
             with gauge.aside():

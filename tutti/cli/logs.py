@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tutti.cli.common import JobId, Json, cluster_of, new_app
-from tutti.cli.screen import say
+from tutti.cli.screen import say, trouble
 from tutti.values import duration
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def logs(
     wanted = Wanted(ranks=frozenset(rank or []), attempt=attempt, pattern=pattern)
     found: Iterable[LogLine]
     if follow:
-        found = filter(wanted, followed(run, nodes, since_ms))
+        # from the first of the last lines on; some of its own millisecond may come along
+        back = run.tail(tail, nodes=nodes, since_ms=since_ms) if tail else []
+        found = filter(wanted, followed(run, nodes, back[0].at_ms if back else since_ms))
     elif tail and wanted.everything:
         found = run.tail(tail, nodes=nodes, since_ms=since_ms)
     else:
@@ -110,9 +112,7 @@ def followed(run: Run, nodes: list[int], since_ms: int) -> Iterator[LogLine]:
     from tutti.cli.live import state_line  # noqa: PLC0415  --help must not pay for it
     from tutti.run import StateChange  # noqa: PLC0415  the same
 
-    for item in run.follow(
-        nodes=nodes, since_ms=since_ms, on_expired=lambda words: say(f"tutti: {words}. Waiting ...")
-    ):
+    for item in run.follow(nodes=nodes, since_ms=since_ms, on_expired=trouble):
         if isinstance(item, StateChange):
             say(state_line(item))
         else:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from tutti.cli.common import Call, call_of
+from tutti.cli.common import Call, InterruptedByUserError, call_of
 from tutti.errors import Exit, TuttiError
 
 # name -> (module with `app`, what it does); the order is the help's.
@@ -44,10 +44,6 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "drill": ("drill", "break a running job on purpose, and time its recovery"),
 }
 CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-class InterruptedByUserError(Exception):
-    """Ctrl-C in a command."""
 
 
 class ReaderGoneError(Exception):
@@ -132,8 +128,8 @@ def _run(arguments: list[str]) -> int:
     try:
         words, program = _split(arguments)
         result = app(words, prog_name="tutti", standalone_mode=False, obj=Call(program=program))
-    except (KeyboardInterrupt, InterruptedByUserError):
-        print("tutti: interrupted; jobs that were submitted go on", file=sys.stderr)
+    except (KeyboardInterrupt, InterruptedByUserError) as error:
+        print(f"tutti: {str(error) or 'interrupted; jobs that were submitted go on'}", file=sys.stderr)
         return Exit.INTERRUPTED
     except (BrokenPipeError, ReaderGoneError):
         _quiet_stdout()

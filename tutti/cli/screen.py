@@ -81,3 +81,8 @@ def bar(share: float, cells: int = 20) -> str:
 def say(text: str, colour: str = "dim") -> None:
     """A word of the tool's own: on stderr, so that stdout holds results alone."""
     print(paint(text, colour, stream=sys.stderr), file=sys.stderr, flush=True)
+
+
+def trouble(words: str) -> None:
+    """What a long wait has met, and goes on in spite of."""
+    say(f"tutti: {words}. Still waiting ...", "yellow")

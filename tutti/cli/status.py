@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from tutti.cli.logs import seconds
 from tutti.cli.screen import ago, as_json, bar, table
 from tutti.jobs import ENDED, STATES, Details, Node, Summary
 from tutti.values import in_words
+from workload.documents import program_of
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
@@ -138,13 +140,13 @@ def one(job: Details, nodes: list[Node]) -> str:
     facts = [
         ("job", f"{job.id}  {job.name}"),
         ("state", f"{job.state}{f', code {job.code}' if job.ended else ''}"),
-        ("reason", job.meaning if job.ended and job.code else job.reason),
+        ("reason", "" if job.state == "SUCCEEDED" else job.meaning or job.reason),
         ("queue", job.queue),
         ("definition", job.definition),
         ("attempt", f"{max(1, len(job.attempts))}" if job.attempts else ""),
         ("created", _when(job.created)),
         ("ran", in_words((job.stopped or time.time()) - job.started) if job.started else ""),
-        ("command", " ".join(job.command)),
+        ("command", shlex.join(program_of(job.command))),
         ("elements", ", ".join(f"{count} {state}" for state, count in job.array_states.items())),
     ]
     text = "\n".join(f"{name:<11}{value}" for name, value in facts if value)

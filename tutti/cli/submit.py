@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_origin
 
 import typer
 
-from tutti.cli.common import call_of, cluster_of, new_app
-from tutti.cli.screen import as_json, say
+from tutti.cli.common import call_of, cluster_of, interrupted, new_app
+from tutti.cli.screen import as_json, say, trouble
 from tutti.core.bill import money
 from tutti.errors import InputError, Problem
 from tutti.jobfile import JobFile, Where, check, load, overlay
@@ -37,10 +37,13 @@ something is wrong, and all problems are told at once.
 def submit(context: typer.Context, source: str, flags: dict[str, Any]) -> int:
     """Read, check, send; with `wait` stay until the end and answer the job's exit code."""
     from tutti.run import Run  # noqa: PLC0415  --help must not pay for it
-    from tutti.submission import dressed, extras, prepare, send  # noqa: PLC0415  the same
+    from tutti.submission import awaited, dressed, extras, prepare, send  # noqa: PLC0415  the same
 
     if program := call_of(context).program:
         flags["command"] = list(program)
+    if not (source or flags):
+        remedy = "tutti submit --nodes 4 -- PROGRAM ..., or tutti submit JOB.yaml"
+        raise InputError([Problem(where="", what="what shall run?", remedy=remedy)])
     asked, where = read(source, flags)
     cluster = cluster_of(context)
     more = extras(asked, where=where)
@@ -56,7 +59,10 @@ def submit(context: typer.Context, source: str, flags: dict[str, Any]) -> int:
             print(planned(prepared.document, found, as_data=asked.json_))
             return 0
     if prepared.wait_for:
-        say(f"waiting for the end of {', '.join(prepared.wait_for)}")
+        ids, have = ", ".join(prepared.wait_for), "has" if len(prepared.wait_for) == 1 else "have"
+        with interrupted("interrupted before anything was submitted; the same command waits again"):
+            say(f"submits when {ids} {have} ended: keep this command running")
+            prepared = awaited(prepared, cluster, tell=trouble)
     sent = send(prepared, cluster, more=more)
     if more.schedule is not None:
         answer = {"schedule": sent, "expression": more.schedule[0]}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tutti.cli.common import Json, cluster_of, new_app
-from tutti.cli.screen import as_json, say, table
+from tutti.cli.screen import as_json, say, table, trouble
 
 app = new_app()
 
@@ -39,7 +39,7 @@ def sweep(
     else:
         cluster = cluster_of(context)
         wanted = Sweep.from_json(stored(cluster, source))
-    sweeper = Sweeper(wanted, cluster, tell=lambda counts: _progress(counts, len(wanted.points)))
+    sweeper = Sweeper(wanted, cluster, tell=lambda counts: _progress(counts, len(wanted.points)), trouble=trouble)
     if status:
         store = SweepStore(cluster, wanted.id)
         sweeper.look(store, (store.read("sweep.json") or {}).get("created", 0.0))

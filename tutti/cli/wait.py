@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tutti.cli.common import JobId, Json, cluster_of, new_app
-from tutti.cli.screen import as_json, say
+from tutti.cli.screen import as_json, trouble
 
 app = new_app()
 
@@ -28,6 +28,6 @@ def wait(
     if until not in {"running", "done"}:
         raise typer.BadParameter(f"got {until!r}; allowed: running, done", param_hint="--until")
     run = Run.find(cluster_of(context), job)
-    found = run.wait(until=until, on_expired=lambda words: say(f"tutti: {words}. Waiting for new ones ...", "yellow"))
+    found = run.wait(until=until, on_expired=trouble)
     print(as_json(found.to_json()) if json else state_line(StateChange(job=found, attempt=max(1, len(found.attempts)))))
     return found.code or 0
