@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -11,6 +12,11 @@ from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
 WIDTH: Final = 80  # where no terminal says otherwise
+HEIGHT: Final = 24
+HOME: Final = "\x1b[H"
+COLOUR_OR_CHARACTER: Final = re.compile(r"(\x1b\[[0-9;]*m)|(.)")
+TO_LINE_END: Final = "\x1b[K"
+TO_SCREEN_END: Final = "\x1b[J"
 COLOURS: Final = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "dim": 2, "bold": 1}
 OF_STATE: Final = {"SUCCEEDED": "green", "FAILED": "red", "RUNNING": "cyan", "STARTING": "cyan", "RUNNABLE": "yellow"}
 OF_NODE: Final = ("cyan", "green", "yellow", "magenta", "blue")
@@ -30,7 +36,37 @@ def paint(text: str, colour: str, *, stream: TextIO | None = None) -> str:
 
 def width() -> int:
     """Columns of the terminal; a pipe has no limit but 80 is what fits everywhere."""
-    return shutil.get_terminal_size((WIDTH, 24)).columns
+    return shutil.get_terminal_size((WIDTH, HEIGHT)).columns
+
+
+def height() -> int:
+    """Lines of the terminal."""
+    return shutil.get_terminal_size((WIDTH, HEIGHT)).lines
+
+
+def redraw(text: str) -> None:
+    """Show a frame where the last one was, cut to the terminal's size; below it where that cannot be.
+
+    No mode of the terminal is changed, so that it is whole whenever we end.
+    """
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        print(text, flush=True)
+        return
+    lines, room = text.splitlines(), height() - 1
+    if len(lines) > room:
+        lines = [*lines[: room - 1], f"... {len(lines) - room + 1} more lines"]
+    shown = "".join(f"{cut(line, width())}{TO_LINE_END}\n" for line in lines)
+    sys.stdout.write(HOME + shown + TO_SCREEN_END)
+    sys.stdout.flush()
+
+
+def cut(line: str, room: int) -> str:
+    """The first `room` characters of a line, colours not counted."""
+    kept = ""
+    for colour, character in COLOUR_OR_CHARACTER.findall(line):
+        kept += colour or (character if room > 0 else "")
+        room -= not colour
+    return kept
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, give: int | None, colour: int | None = None) -> str:

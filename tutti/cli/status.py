@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,7 +13,7 @@ import typer
 
 from tutti.cli.common import Json, cluster_of, new_app
 from tutti.cli.logs import seconds
-from tutti.cli.screen import ago, as_json, bar, table
+from tutti.cli.screen import ago, as_json, bar, height, redraw, table, trouble
 from tutti.jobs import ENDED, STATES, Details, Node, Summary
 from tutti.values import in_words
 from workload.documents import program_of
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 app = new_app()
 NODES_SHOWN = 64
 EVERY_S = 2.0
-CLEAR = "\x1b[H\x1b[2J"
 SWEPT = re.compile(r"(.+-[0-9a-f]{6})-\d{5,}(?:-r\d+)?")  # the name of a sweep's point: tutti.core.sweeping
 
 
@@ -39,17 +37,26 @@ def status(
     since: Annotated[str, typer.Option("--since", help="only jobs created in the last 2h, 7d ...")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="so many lines at most")] = 50,
     points: Annotated[bool, typer.Option("--points", help="a line for each point of a sweep")] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="again every 2 s, with progress bars")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="again every 2 s, until all have ended")] = False,
     json: Json = False,
 ) -> None:
     from tutti.listing import describe_one, list_jobs, nodes_of, resolve  # noqa: PLC0415  --help must not pay for it
+    from tutti.patience import Patience  # noqa: PLC0415  the same
 
     cluster = cluster_of(context)
+    patience = Patience(cluster, tell=trouble)
     if job:
-        found = describe_one(cluster, resolve(cluster, job))
-        nodes = nodes_of(cluster, found)
-        print(as_json({**found.to_json(), "node_list": [asdict(n) for n in nodes]}) if json else one(found, nodes))
-        return
+        job_id = resolve(cluster, job)
+        while True:
+            found = patience.through(describe_one, cluster, job_id)
+            nodes = patience.through(nodes_of, cluster, found)
+            if json:
+                print(as_json({**found.to_json(), "node_list": [asdict(n) for n in nodes]}), flush=True)
+            else:
+                (redraw if watch else print)(one(found, nodes))
+            if not watch or found.ended:
+                return
+            time.sleep(EVERY_S)
     states = [known_state(s) for s in state or []]
     known = {q.name for q in cluster.card.queues}
     for name in queue or []:
@@ -57,14 +64,12 @@ def status(
             raise typer.BadParameter(f"no queue {name!r}; allowed: {', '.join(sorted(known))}", param_hint="--queue")
     after = time.time() - seconds(since) if since else 0.0
     while True:
-        jobs = list_jobs(cluster, queues=queue or [], states=states, since=after)
+        jobs = patience.through(list_jobs, cluster, queues=queue or [], states=states, since=after)
         if json:
-            print(as_json([asdict(j) for j in jobs]))
+            print(as_json([asdict(j) for j in jobs]), flush=True)
         elif watch:
-            print(
-                f"{CLEAR if sys.stdout.isatty() else ''}{many(jobs, limit, progress(cluster, jobs), fold=not points)}",
-                flush=True,
-            )
+            bars = patience.through(progress, cluster, jobs)
+            redraw(many(jobs, min(limit, max(1, height() - 3)), bars, fold=not points))
         else:
             print(many(jobs, limit, fold=not points))
         if not watch or not any(j.state not in ENDED for j in jobs):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tutti.cli.common import JobId, Json, cluster_of, new_app
-from tutti.cli.screen import ago, as_json, bar, table
+from tutti.cli.screen import ago, as_json, bar, redraw, table, trouble
 from tutti.core.events import size
 
 if TYPE_CHECKING:
@@ -26,23 +25,23 @@ def top(
     *,
     job: JobId,
     ranks: Annotated[bool, typer.Option("--ranks", help="a line for each rank")] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="again every 5 s until it ends")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="again every 5 s, to its end or Ctrl-C")] = False,
     json: Json = False,
 ) -> None:
-    from tutti.run import Run  # noqa: PLC0415  --help must not pay for it
+    from tutti.patience import Patience  # noqa: PLC0415  --help must not pay for it
+    from tutti.run import Run  # noqa: PLC0415  the same
     from tutti.telemetry import newest  # noqa: PLC0415  the same
 
     cluster = cluster_of(context)
     run = Run.find(cluster, job)
+    patience = Patience(cluster, tell=trouble)
     while True:
-        details = run.details()
-        found = newest(cluster, run.nodes(details))
+        details = patience.through(run.details)
+        found = patience.through(lambda job: newest(cluster, run.nodes(job)), details)
         if json:
             print(as_json(data(details, found)), flush=True)
         else:
-            if watch and sys.stdout.isatty():
-                print("\x1b[H\x1b[2J", end="")
-            print(shown(details, found, ranks=ranks), flush=True)
+            (redraw if watch else print)(shown(details, found, ranks=ranks))
         if not watch or details.ended:
             return
         time.sleep(EVERY_S)
@@ -62,7 +61,7 @@ def shown(job: Details, found: Telemetry, *, ranks: bool) -> str:
         gauge = f"  {bar(found.share)}" if found.share is not None else ""
         lines.append(f"step {found.progress.get('step')}{of}{gauge}")
     if not found.loads:
-        lines.append("no node has said anything in the last minute" if not job.ended else "it has ended")
+        lines.append(_silence(job))
         return "\n".join(lines)
     if ranks:
         rows = [
@@ -73,3 +72,12 @@ def shown(job: Details, found: Telemetry, *, ranks: bool) -> str:
         return "\n".join([*lines, table(("NODE", "RANK", "CORES", "MEMORY", "SEEN"), rows, give=0)])
     rows = [(str(n), str(len(x.ranks)), f"{x.cores:.2f}", size(x.memory), ago(x.at)) for n, x in found.loads.items()]
     return "\n".join([*lines, table(("NODE", "RANKS", "CORES", "MEMORY", "SEEN"), rows, give=0)])
+
+
+def _silence(job: Details) -> str:
+    """Why there is nothing to show."""
+    if job.ended:
+        return "it has ended"
+    if job.state == "RUNNING":
+        return "no node has said anything in the last minute"
+    return f"it has not started: tutti why {job.id}"
