@@ -148,7 +148,10 @@ class Job(BaseModel):
         int | None,
         *read(optional(values.whole(2, 10_000)), {"type": "integer", "minimum": 2, "maximum": 10_000}),
     ] = Field(default=None, description="run so many single-node copies, 2-10,000")
-    after: Texts = Field(default=(), description="start after a job: ID, ID:ok, ID:any, ID:each (arrays)")
+    after: Texts = Field(
+        default=(),
+        description="start after a job: ID or ID:ok, ID:any (this command waits for its end), ID:each (arrays)",
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

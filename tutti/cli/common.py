@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tutti.errors import likely
+
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
+    from workload.contract import Card
 
 Json = Annotated[bool, typer.Option("--json", help="answer in JSON")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="the job: its id, the start of it, or its name")]
@@ -59,3 +62,19 @@ def cluster_of(context: typer.Context) -> Cluster:
     from tutti.cluster import Cluster  # noqa: PLC0415  commands that need no cluster must not pay for it
 
     return Cluster.current(os.environ, name=call_of(context).cluster)
+
+
+def checked_queues(card: Card, names: Sequence[str], hint: str) -> None:
+    """Refuse a queue that the cluster has not.
+
+    Raises
+    ------
+    typer.BadParameter
+        There is one.
+    """
+    known = [q.name for q in card.queues]
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(
+                f"no queue {name!r}{likely(name, known)}; allowed: {', '.join(known)}", param_hint=hint
+            )

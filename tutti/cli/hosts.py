@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import typer
 
@@ -26,12 +27,21 @@ class Host:
 
 
 @app.command(help="The nodes that run now: address, job, index.")
-def hosts(context: typer.Context, *, json: Json = False) -> None:
+def hosts(
+    context: typer.Context,
+    *,
+    jobs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="only of these jobs: ids, starts of ids, or names", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
     from tutti.jobs import details  # noqa: PLC0415  --help must not pay for it
-    from tutti.listing import describe, list_jobs, nodes_of  # noqa: PLC0415  the same
+    from tutti.listing import describe, list_jobs, nodes_of, resolve  # noqa: PLC0415  the same
 
     cluster = cluster_of(context)
-    busy = [j for j in list_jobs(cluster, states=("STARTING", "RUNNING")) if j.state in {"STARTING", "RUNNING"}]
+    wanted = {resolve(cluster, word) for word in jobs or []}
+    busy = [j for j in list_jobs(cluster, states=("STARTING", "RUNNING")) if not wanted or j.id in wanted]
     found = [
         Host(
             address=node.address or "-",

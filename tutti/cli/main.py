@@ -43,6 +43,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "twin": ("twin", "a local AWS Batch at your desk"),
     "drill": ("drill", "break a running job on purpose, and time its recovery"),
 }
+CLUSTER_FLAG: Final = "--cluster"
 CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -101,7 +102,7 @@ app = typer.Typer(
 @app.callback()
 def root(
     context: typer.Context,
-    cluster: Annotated[str, typer.Option("--cluster", "-c", help="which cluster, by its name", metavar="NAME")] = "",
+    cluster: Annotated[str, typer.Option(CLUSTER_FLAG, "-c", help="which cluster, by its name", metavar="NAME")] = "",
     version: Annotated[bool, typer.Option("--version", help="the version, and nothing else")] = False,
 ) -> None:
     if version:
@@ -145,9 +146,19 @@ def _run(arguments: list[str]) -> int:
 def _split(arguments: list[str]) -> tuple[list[str], tuple[str, ...]]:
     """A program behind `--` is nobody's flags: it is taken off before anything reads them."""
     if "--" not in arguments or arguments[:1] == ["--"]:
-        return arguments, ()
+        return _cluster_first(arguments), ()
     at = arguments.index("--")
-    return arguments[:at], tuple(arguments[at + 1 :])
+    return _cluster_first(arguments[:at]), tuple(arguments[at + 1 :])
+
+
+def _cluster_first(words: list[str]) -> list[str]:
+    """`tutti submit --cluster NAME` as `tutti --cluster NAME submit`: it is every command's."""
+    for at, word in enumerate(words):
+        if word == CLUSTER_FLAG and at + 1 < len(words):
+            return [*words[at : at + 2], *words[:at], *words[at + 2 :]]
+        if word.startswith(f"{CLUSTER_FLAG}="):
+            return [word, *words[:at], *words[at + 1 :]]
+    return words
 
 
 def _unexpected(error: Exception) -> int:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
-from tutti.cli.common import Json, cluster_of, new_app
+from tutti.cli.common import Json, checked_queues, cluster_of, new_app
 from tutti.cli.screen import as_json, table
 
 app = new_app()
 
 
 @app.command(help="The cluster's queues: what waits, runs, is blocked, and how many nodes could still start.")
-def queues(context: typer.Context, *, json: Json = False) -> None:
+def queues(
+    context: typer.Context,
+    *,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[QUEUE]...", help="only these", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
     from tutti.queues import queue_states  # noqa: PLC0415  --help must not pay for it
 
-    states = queue_states(cluster_of(context))
+    cluster = cluster_of(context)
+    checked_queues(cluster.card, names or [], "QUEUE")
+    states = [s for s in queue_states(cluster) if not names or s.name in names]
     if json:
         print(as_json([asdict(s) for s in states]))
         return

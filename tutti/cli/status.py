@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tutti.cli.common import Json, cluster_of, new_app
+from tutti.cli.common import Json, checked_queues, cluster_of, new_app
 from tutti.cli.logs import seconds
 from tutti.cli.screen import ago, as_json, bar, height, redraw, table, trouble
 from tutti.jobs import ENDED, STATES, Details, Node, Summary
@@ -31,7 +31,10 @@ SWEPT = re.compile(r"(.+-[0-9a-f]{6})-\d{5,}(?:-r\d+)?")  # the name of a sweep'
 def status(
     context: typer.Context,
     *,
-    job: Annotated[str, typer.Argument(metavar="[ID]", help="a job: its id, the start of it, or its name")] = "",
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="jobs: ids, starts of ids, or names; one is shown with its nodes"),
+    ] = None,
     state: Annotated[list[str] | None, typer.Option("--state", "-s", help="only jobs in this state")] = None,
     queue: Annotated[list[str] | None, typer.Option("--queue", "-q", help="only jobs of this queue")] = None,
     since: Annotated[str, typer.Option("--since", help="only jobs created in the last 2h, 7d ...")] = "",
@@ -45,8 +48,9 @@ def status(
 
     cluster = cluster_of(context)
     patience = Patience(cluster, tell=trouble)
-    if job:
-        job_id = resolve(cluster, job)
+    wanted = {resolve(cluster, word) for word in ids or []}
+    if len(wanted) == 1:
+        (job_id,) = wanted
         while True:
             found = patience.through(describe_one, cluster, job_id)
             nodes = patience.through(nodes_of, cluster, found)
@@ -57,14 +61,12 @@ def status(
             if not watch or found.ended:
                 return
             time.sleep(EVERY_S)
-    states = [known_state(s) for s in state or []]
-    known = {q.name for q in cluster.card.queues}
-    for name in queue or []:
-        if name not in known:
-            raise typer.BadParameter(f"no queue {name!r}; allowed: {', '.join(sorted(known))}", param_hint="--queue")
+    states = [known_state(word) for words in state or [] for word in words.split(",")]
+    checked_queues(cluster.card, queue or [], "--queue")
     after = time.time() - seconds(since) if since else 0.0
     while True:
-        jobs = patience.through(list_jobs, cluster, queues=queue or [], states=states, since=after)
+        listed = patience.through(list_jobs, cluster, queues=queue or [], states=states, since=after)
+        jobs = [j for j in listed if not wanted or j.id in wanted]
         if json:
             print(as_json([asdict(j) for j in jobs]), flush=True)
         elif watch:
