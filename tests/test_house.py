@@ -48,7 +48,7 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
     ("workload.notices", {"workload.contract"}),
     ("workload.settings", {"workload.contract"}),
     ("workload.documents", {"workload.contract", "workload.settings"}),
-    ("workload.manifest", {"workload.contract"}),
+    ("workload.manifest", {"workload.contract", "zlib_ng"}),
     ("workload.interval", {"workload.contract"}),
     ("workload.progress", {"workload.contract"}),
     ("workload.vault", {"workload.contract", "workload.manifest", "boto3", "botocore", "types_boto3_s3"}),

@@ -1,4 +1,4 @@
-"""A checkpoint's manifest: what it holds, where, and the checksum of every piece. Standard library only.
+"""A checkpoint's manifest: what it holds, where, and the checksum of every piece. Needs the standard library alone.
 
 A target (a folder or an S3 prefix) holds:
 
@@ -15,10 +15,14 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
+
+try:  # what the programs come with: the processor's own instructions, ten times as fast as zlib's tables
+    from zlib_ng.zlib_ng import crc32
+except ImportError:
+    from zlib import crc32
 
 FORMAT: Final = "tutti-checkpoint"
 VERSION: Final = 1
@@ -123,10 +127,10 @@ def canonical(body: Json) -> bytes:
 def checksum(data: bytes | memoryview, before: str = "00000000") -> str:
     """CRC-32 of `data` (after bytes whose CRC-32 is `before`), as eight hex digits.
 
-    CRC-32, because zlib has it in every Python, S3 checks the same one itself at each upload, and it finds every
+    CRC-32, because every Python has it, S3 checks the same one itself at each upload, and it finds every
     error burst of up to 32 bits; it is against accidents, not against an attacker.
     """
-    return f"{zlib.crc32(data, int(before, 16)):08x}"
+    return f"{crc32(data, int(before, 16)):08x}"
 
 
 def folder_name(step: int, token: str) -> str:

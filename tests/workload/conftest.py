@@ -4,6 +4,7 @@ a process of its own), and a proxy in front of it that fails on demand.
 
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -141,6 +143,18 @@ class Fault:
 
 
 @dataclass
+class Gate:
+    """Stops the first PUT whose path matches when half of its body has come, until the gate is opened."""
+
+    path: str  # a regular expression
+    reached: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+    length: int = 0
+    came: int = 0  # bytes of the body, once it has ended
+
+
+@dataclass
 class Proxy:
     """`fault(request)` is asked for each request; None lets it through. `seen` has all of them."""
 
@@ -149,6 +163,7 @@ class Proxy:
     fault: Callable[[Request], Fault | None] = lambda _: None
     seen: list[Request] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    gate: Gate | None = None
 
     def times(self, count: int, fault: Fault, *, method: str = "GET", holds: str = "") -> None:
         """The first `count` of each request with that method and `holds` in its path get the fault."""
@@ -168,8 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
-        if len(body) < length:
+        body = self._body(length)
+        if len(body) < length:  # as S3 does: what did not come whole is no object
             self.close_connection = True
             return
         with self.proxy.lock:
@@ -226,6 +241,19 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
                 time.sleep(0.1)  # the fault itself is to be slow
 
+    def _body(self, length: int) -> bytes:
+        gate = self.proxy.gate
+        if gate is None or self.command != "PUT" or not re.search(gate.path, self.path) or gate.reached.is_set():
+            return self.rfile.read(length)
+        gate.length, body = length, self.rfile.read(length // 2)
+        gate.reached.set()
+        gate.opened.wait(60)
+        with suppress(ConnectionError):
+            body += self.rfile.read(length - len(body))
+        gate.came = len(body)
+        gate.ended.set()
+        return body
+
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815  names that http.server demands
 
     def handle(self) -> None:
@@ -267,6 +295,11 @@ def s3(keys: None, moto_port: int, monkeypatch: pytest.MonkeyPatch) -> "Iterator
             client.delete_object(Bucket="bucket", Key=one["Key"])
     client.delete_bucket(Bucket="bucket")
     client.close()
+
+
+@pytest.fixture
+def gate() -> type[Gate]:
+    return Gate
 
 
 @pytest.fixture

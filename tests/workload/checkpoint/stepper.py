@@ -18,7 +18,7 @@ from mpi4py import MPI
 
 from workload.checkpoint import Block, CheckpointError, Checkpoints
 
-ROWS, COLUMNS, CELLS, MOST_STEPS = 37, 11, 1001, 100
+ROWS, COLUMNS, MOST_STEPS = 37, 11, 100
 
 
 def share(total: int, comm: MPI.Intracomm) -> tuple[int, int]:
@@ -36,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--most-from-step", type=int, default=0, help="from this step on")
     parser.add_argument("--or-die", action="store_true", help="a write beyond --most-bytes kills the process")
     parser.add_argument("--finish", action="store_true", help="save the end, too")
+    parser.add_argument("--cells", type=int, default=1001)
     parser.add_argument("--case", type=int, default=1)
     parser.add_argument("--say-pids", action="store_true", help="when the first step is done, to stderr")
     return parser.parse_args()
@@ -54,14 +55,14 @@ def main(comm: MPI.Intracomm) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
 
     first, last = share(ROWS, comm)
-    low, high = share(CELLS, comm)
+    low, high = share(given.cells, comm)
     field = np.zeros((last - first + 2, COLUMNS + 3))  # a part of it is saved: not contiguous
     field[1:-1, 1:-2] = np.arange(ROWS * COLUMNS, dtype=float).reshape(ROWS, COLUMNS)[first:last]
-    cells = np.arange(CELLS, dtype=np.int32)[low:high].copy()
+    cells = np.arange(given.cells, dtype=np.int32)[low:high].copy()
     history = np.zeros(MOST_STEPS, dtype=np.float32)
     blocks = {
         "field": Block(data=field[1:-1, 1:-2], shape=(ROWS, COLUMNS), offset=(first, 0)),
-        "cells": Block(data=cells, shape=(CELLS,), offset=(low,)),
+        "cells": Block(data=cells, shape=(given.cells,), offset=(low,)),
         "history": Block.whole(history, mine=comm.rank == 0),
     }
     try:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from workload.vault import inventory
 from workload.vault.store import Store, open_store
 
 Steps = Callable[..., Any]
+STEPPER = Path(__file__).with_name("stepper.py")
 STAGES = ["begin", "folder", "own blocks", "all blocks", "before manifest", "manifest", "committed", "pruning"]
 BEFORE_COMMIT = STAGES[: STAGES.index("manifest")]
 
@@ -51,6 +53,38 @@ def test_a_run_killed_in_the_middle_of_a_block_goes_on_as_if_nothing_had_happene
     again = steps(3, target, 12)
     assert again.result["start"] == 4
     assert again.result["digest"] == uninterrupted(12)
+
+
+def test_a_rank_killed_in_the_middle_of_an_upload_leaves_nothing_to_believe_and_the_run_goes_on(
+    mpirun: object, steps: Steps, s3: Any, proxy: Any, gate: Any, tmp_path: Path
+) -> None:
+    """A real SIGKILL while bytes of a block are under way: S3 has half of them, the kernel and the process the rest."""
+    target, large = "s3://bucket/cut", ("--cells", "8000000")  # 16 MB a rank: more than sockets hold
+    proxy.gate = gate(r"step-000000000008-.*cells\.r00001")
+    command = ["mpiexec", "-n", "2", sys.executable, "-m", "mpi4py", str(STEPPER), target, "12", *large, "--say-pids"]
+    environ = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}",
+    }
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        pids = next(line for line in run.stderr if line.startswith("pids")).split()[1:]
+        assert proxy.gate.reached.wait(60), "rank 1 uploads its block"
+        os.kill(int(pids[1]), signal.SIGKILL)
+        run.communicate(timeout=60)
+    assert run.returncode != 0
+    proxy.gate.opened.set()
+    assert proxy.gate.ended.wait(60)
+    assert proxy.gate.length // 2 <= proxy.gate.came < proxy.gate.length, "the upload was cut inside its body"
+    store = open_store(target)
+    assert [(f.step, f.good) for f in inventory.survey(store) if f.committed] == [(4, True)]
+
+    again = steps(3, target, 12, *large)
+
+    assert again.result["start"] == 4
+    assert again.result["digest"] == steps(1, tmp_path, 12, *large).result["digest"], "bitwise the uninterrupted result"
+    assert [(f.step, f.good) for f in inventory.survey(store)] == [(12, True), (8, True)]
 
 
 def test_a_run_killed_at_a_random_step_goes_on_as_if_nothing_had_happened(
@@ -133,7 +167,7 @@ def test_a_disk_that_is_too_small_for_a_third_checkpoint_fails_that_save_and_not
         pytest.skip(message)
     # Eleven pages: two checkpoints of four files, a page each, the lock, and half a third; gone with its namespace.
     script = 'mount -t tmpfs -o size=44k none "$1" && "$2" -m mpi4py "$3" "$1/run" 12 && ls "$1/run"'
-    command = ["sh", "-c", script, "sh", tmp_path, sys.executable, Path(__file__).with_name("stepper.py")]
+    command = ["sh", "-c", script, "sh", tmp_path, sys.executable, STEPPER]
     run = mpirun(1, *own_mounts, *command)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "could not save step 12: rank 0: cannot write" in run.stdout
