@@ -11,8 +11,9 @@ INTEL_READY := .mpi/intel/.ready
 OPENMPI4_READY := .mpi/openmpi4/.ready
 AWSCLI := .tools/awscli
 AWSCLI_READY := $(AWSCLI)/.ready
+GPU_READY := .tools/gpu/.ready
 
-.PHONY: help setup lock demo test test-mpi test-docker lint image docs up preview down clean
+.PHONY: help setup lock demo test test-mpi test-gpu test-docker lint image docs up preview down clean
 
 help: ## this list
 	@grep -hE '^[a-z% -]+:.*## ' $(MAKEFILE_LIST) | sed 's/bench-%/bench-X/; s/ preview down:/|preview|down:/' | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -61,6 +62,15 @@ test-docker: $(READY) ## the tests that run the image, with the Docker engine at
 
 test-mpi: $(READY) $(OPENMPI_READY) $(INTEL_READY) $(OPENMPI4_READY) ## launches with Intel MPI and Debian's Open MPI 4.1 as well
 	@TUTTI_TEST_MPIS="mpich openmpi intel openmpi4" $(BIN)/python -m pytest tests/workload/gang/test_launch_ranks.py
+
+test-gpu: $(READY) $(GPU_READY) ## the GPU's kernels through NVIDIA's compiler, which needs no GPU; where there is one, on it
+	@TUTTI_TEST_CUDA=$(CURDIR)/.tools/gpu PYTHONPATH=$(CURDIR)/.tools/gpu $(BIN)/python -m pytest tests/workload/flow/test_nvrtc.py tests/workload/flow/test_gpu.py
+
+# What the GPU image adds to the CPU image. 520 MB: only where somebody asks for it.
+$(GPU_READY): workload/images/requirements-gpu.txt $(READY)
+	@echo "installing CuPy and NVIDIA's compiler into .tools/gpu (520 MB)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(CURDIR)/.tools/gpu -r workload/images/requirements-gpu.txt
+	@touch $@
 
 # 390 MB: only where somebody asks for it.
 $(INTEL_READY): requirements-intelmpi.txt $(READY)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,60 @@ def test_the_gpus_watch_finds_the_same_bad_cell(make_flow: MakeFlow, host_kernel
         assert flow.bad_cell() == (x, y, z)
 
 
-def test_between_ranks_the_gpus_kernel_agrees_with_the_cpus(mpirun: Callable[..., Any], tmp_path: Path) -> None:
+def test_between_ranks_the_gpus_kernel_agrees_with_the_cpus_through_pinned_memory_and_gpu_aware_mpi(
+    mpirun: Callable[..., Any], tmp_path: Path
+) -> None:
     done = mpirun(3, sys.executable, "-m", "mpi4py", PROGRAM, tmp_path)
     assert "18 of 18 agree" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environ", "aware"),
+    [
+        ({}, False),
+        ({"MPICH_GPU_SUPPORT_ENABLED": "1"}, True),
+        ({"OMPI_MCA_opal_cuda_support": "true"}, True),
+        ({"I_MPI_OFFLOAD": "0"}, False),
+    ],
+)
+def test_each_local_rank_has_its_gpu_and_mpi_gets_device_memory_only_where_it_was_told(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], aware: bool
+) -> None:
+    chosen: list[int] = []
+    cuda = SimpleNamespace(
+        runtime=SimpleNamespace(getDeviceCount=lambda: 4),
+        Device=lambda number: SimpleNamespace(use=lambda: chosen.append(number)),
+        alloc_pinned_memory=bytearray,
+    )
+    host = runpy.run_path(str(PROGRAM))["HostCupy"]()
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda, empty=host.empty))
+    buffers = gpu.Device(6, environ).buffers()
+    assert chosen == [2]
+    whole = buffers.empty(5, np.float32)
+    assert np.shares_memory(whole, buffers.for_mpi(whole)) == aware
+    assert (buffers.for_mpi(whole).nbytes, buffers.for_mpi(whole).dtype) == (20, np.float32)
+
+
+class NoDriverError(Exception):
+    """As CuPy's CUDARuntimeError."""
+
+
+def count_of(devices: int | None) -> int:
+    if devices is None:
+        raise NoDriverError("cudaErrorInsufficientDriver")
+    return devices
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"), [(None, "no NVIDIA GPU answers: cudaErr"), (0, "this machine has no NVIDIA GPU"), (1, None)]
+)
+def test_what_is_missing_is_said_where_cupy_is_installed(
+    monkeypatch: pytest.MonkeyPatch, devices: int | None, said: str | None
+) -> None:
+    runtime = SimpleNamespace(getDeviceCount=lambda: count_of(devices), CUDARuntimeError=NoDriverError)
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(runtime=runtime)))
+    found = gpu.missing()
+    assert found is None if said is None else found is not None and found.startswith(said)
 
 
 @pytest.mark.skipif(gpu.missing() is None, reason="this machine has a GPU")

@@ -48,8 +48,8 @@ class _Program:
         return Name(self.lines, self._numbers, text)
 
     def constant(self, value: Fraction) -> Name:
-        # Rounded once to float64, as the CPU's constants are; the cast is what rounds it to float32. Decimal, for C++ knows
-        # hexadecimal floats only since 2017; Python's digits are as many as give the same float64 back.
+        # Rounded once to float64, as the CPU's constants are; the cast is what rounds it to float32. Decimal, for C++
+        # knows hexadecimal floats only since 2017; Python's digits are as many as give the same float64 back.
         return self.name(f"((real){float(value)!r})")
 
 
