@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pwd
@@ -11,6 +12,7 @@ import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from workload import contract
 from workload.contract import ExitCode, Variable
@@ -27,6 +29,9 @@ from workload.gang.watch import Watch
 from workload.gang.wire import RosterWire, WireError
 from workload.node import Node, NodeError
 from workload.settings import Settings, SettingsError
+
+# Of the path of a scratch folder that pipes and sockets may lie below: a socket's name has 107 bytes at most (unix(7)).
+LONGEST_SCRATCH: Final = 60
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str], secret: bytes | None) -> int:
@@ -79,10 +84,17 @@ def _job(argv: Sequence[str], environ: Mapping[str, str], secret: bytes | None) 
         keys=GangKeys(secret=secret, job_id=node.job_id, attempt=node.attempt),
         installation=installation,
         versions=versions,
-        # Not below TMPDIR: its path may be longer than a socket's name can be.
-        run_folder=Path(tempfile.mkdtemp(prefix="tutti-", dir="/tmp")),
+        run_folder=_run_folder(environ.get("TMPDIR", "")),
         port=node.port,
     )
+
+
+def _run_folder(scratch: str) -> Path:
+    """Below the scratch folder, which goes with the job however it ends; where that is full or its path long, /tmp."""
+    if scratch and len(scratch) <= LONGEST_SCRATCH:
+        with contextlib.suppress(OSError):
+            return Path(tempfile.mkdtemp(prefix="tutti-", dir=scratch))
+    return Path(tempfile.mkdtemp(prefix="tutti-", dir="/tmp"))
 
 
 def _live(job: Job, log: Log) -> int:
