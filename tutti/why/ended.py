@@ -136,7 +136,7 @@ def its_code(facts: Facts) -> Finding | None:
         case None:
             return Finding(
                 code="failed",
-                cause=job.reason or "it failed, and AWS does not say why",
+                cause=facts.container_reason.partition("\n")[0] or job.reason or "it failed, and AWS does not say why",
                 remedy="Look at the log: tutti logs ID.",
                 evidence=evidence,
             )

@@ -166,6 +166,12 @@ def test_the_cause_is_the_one_thing_that_is_wrong(code: str, changes: dict[str, 
     assert found.remedy.rstrip().endswith((".", ")", "?"))
 
 
+def test_a_reason_that_nobody_knows_is_told_as_it_is() -> None:
+    found = diagnose(facts(said("CannotStartContainerError: no-such-program: not found")))
+    assert found is not None
+    assert (found.code, found.cause) == ("failed", "CannotStartContainerError: no-such-program: not found")
+
+
 def test_there_are_at_least_25_causes() -> None:
     assert len({*WAITING, *FAILED}) >= 25
 
