@@ -169,6 +169,12 @@ def mpi_bin(mpi: str) -> Path:
     return LAUNCHERS[mpi].parent
 
 
+@pytest.fixture(scope="session")
+def mpi_bins() -> dict[str, Path]:
+    """Where each MPI has its launcher. Skips (in CI: fails) where one is not installed."""
+    return {name: LAUNCHERS[_there(name)].parent for name in LAUNCHERS}
+
+
 def _there(name: str) -> str:
     if not LAUNCHERS[name].exists():
         why = f"no {name} at {LAUNCHERS[name]}: `make test` installs it"
