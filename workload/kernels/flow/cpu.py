@@ -2,7 +2,9 @@
 
 import mmap
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -149,6 +151,23 @@ def allocate(elements: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     return array[start : start + size].view(dtype)
 
 
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """An `import` of this module fails, where nobody imported it before.
+
+    numba asks scipy for its linear algebra while it loads compiled code: a fifth of the time to the first step, for
+    nothing that these kernels use.
+    """
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # Python's own way to say so
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
 class Cpu:
     """A block's populations in this machine's memory, and the compiled sweeps over them."""
 
@@ -186,10 +205,11 @@ class Cpu:
     def compile(self) -> bool:
         """Compile what `execute` and `first_bad` need, or load it; whether it was there already."""
         arguments = (self.storage, self.program([]), *self._arguments)
-        _advance.compile(tuple(map(typeof, arguments)))
         layout = self.layout
         watch = (self.storage, layout.plane_offsets, layout.row_offsets, layout.stride, self._spans, 1.0)
-        _worst.compile(tuple(map(typeof, watch)))
+        with _without("scipy.linalg"):
+            _advance.compile(tuple(map(typeof, arguments)))
+            _worst.compile(tuple(map(typeof, watch)))
         return bool(_advance.stats.cache_hits)
 
     def program(self, sweeps: Sequence[Sweep]) -> npt.NDArray[np.int64]:
