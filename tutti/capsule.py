@@ -7,6 +7,7 @@ their sizes and ETags, the cluster, versions, and from which run it goes on.
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from tutti.aws import told
 from tutti.errors import InputError, NotFoundError, Problem
 from tutti.jobs import container_of
 from workload.contract import SHARED_SCHEME, Tag
+from workload.documents import program_of
 from workload.settings import variable
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ def _said(capsule: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{k: v for k, v in request.items() if k != "propagateTags"},
         **({"nodes": gang["numNodes"]} if "numNodes" in gang else {}),
-        "command": " ".join(overrides.get("command", [])),
+        "command": shlex.join(program_of(overrides.get("command", []))),
         "environment": {e["name"]: e["value"] for e in overrides.get("environment", [])},
         "resources": needs,
         "image": capsule["image"],

@@ -68,7 +68,7 @@ def parse_flags(words: list[str], where: str) -> dict[str, Any]:
         if negated:
             found[negated] = False
         elif not flag.startswith("--") or key not in known:
-            hint = likely(key, known).replace("_", "-")
+            hint = likely(flag, [f"--{name.replace('_', '-')}" for name in known])
             problems.append(Problem(where=where, what=f"{word!r} is no flag of tutti submit{hint}"))
         elif key in SWITCHES:
             found[key] = value if equals else True

@@ -33,7 +33,7 @@ def test_flags_win_over_directives() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("--node 4", "run.sh:2: '--node' is no flag of tutti submit; did you mean 'nodes'?"),
+        ("--node 4", "run.sh:2: '--node' is no flag of tutti submit; did you mean '--nodes'?"),
         ("--nodes", "run.sh:2: --nodes needs a value"),
         ("--env 'A=1", "run.sh:2: cannot be split into words: No closing quotation"),
     ],

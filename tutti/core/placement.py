@@ -143,7 +143,7 @@ def _misfits(need: Need, nodes: int | None, queue: CardQueue, definition: CardDe
     if need.ranks_x_threads is not None and need.ranks_x_threads > queue.cores:
         refuse(
             "ranks_per_node",
-            f"{need.ranks_x_threads} ranks x threads a node; a node of queue {queue.name} has {queue.cores} cores "
+            f"{need.ranks_x_threads} ranks x threads a node; a node of queue {queue.name} has {queue.cores} core{'s' if queue.cores > 1 else ''} "
             "(say oversubscribe to run more)",
         )
     vcpus = need.vcpus or (queue.vcpus if nodes else min(definition.vcpus, queue.vcpus))

@@ -27,6 +27,7 @@ COLOURS: Final = {
     "uploaded": "#c97b63",
 }
 LINES_APART: Final = 16  # nodes that are shown as lines of their own; more are a band
+MARKED: Final = 60  # points that are dots as well
 MIB: Final = 1 << 20
 
 
@@ -58,12 +59,18 @@ def progress(story: Story) -> str:
     figure, axes = _new(height=2.4)
     times = [s.at - story.job.created for s in story.steps]
     unit = story.steps[-1].unit
-    axes.plot(times, [s.step for s in story.steps], color="#3d7d4f")
+    points = _dots(len(times))
+    axes.plot(times, [s.step for s in story.steps], color="#3d7d4f", **points)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
     axes.set_ylabel(unit)
     axes.set_xlabel("seconds since it was submitted")
     if any(s.rate for s in story.steps):
         rates = axes.twinx()
-        rates.plot(times, [s.rate or float("nan") for s in story.steps], color="#c97b63", linewidth=0.8)
+        known = [(at, s.rate) for at, s in zip(times, story.steps, strict=True) if s.rate]
+        rates.plot([at for at, _ in known], [rate for _, rate in known], color="#c97b63", linewidth=0.8, **points)
+        rates.set_ylim(bottom=0)
+        rates.spines["top"].set_visible(False)
         rates.set_ylabel(f"{unit}/s", color="#c97b63")
     return _svg(figure)
 
@@ -80,6 +87,7 @@ def loads(story: Story) -> str:
         }
         _lines(axes, series) if len(series) <= LINES_APART else _band(axes, series)
         axes.set_ylabel(unit)
+        axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
     below.set_xlabel("seconds since it was submitted")
     return _svg(figure)
@@ -103,9 +111,15 @@ def scaling(points: Sequence[tuple[int, float]], model: Scaling) -> str:
     return _svg(figure)
 
 
+def _dots(count: int) -> dict[str, Any]:
+    """Dots on a line of few points: one alone is no line."""
+    return {"marker": "o", "markersize": 3} if count <= MARKED else {}
+
+
 def _lines(axes: Axes, series: dict[int, list[tuple[float, float]]]) -> None:
     for node, points in series.items():
-        axes.plot([t for t, _ in points], [v for _, v in points], label=f"node {node}", linewidth=1)
+        dots = _dots(len(points))
+        axes.plot([t for t, _ in points], [v for _, v in points], label=f"node {node}", linewidth=1, **dots)
     axes.legend(fontsize=7, frameon=False, ncols=4)
 
 

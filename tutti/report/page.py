@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from html import escape
 from typing import Final
 
+from tutti.batch import name_from
 from tutti.core.scaling import fit
 from tutti.report import figures
 from tutti.report.gather import Story
 from tutti.values import in_words
+from workload.documents import program_of
 
 STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1d2733; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -75,7 +78,7 @@ def _facts(story: Story) -> list[tuple[str, str]]:
             "efficiency",
             f"{story.efficiency:.0%} of the paid node-seconds were computing" if story.efficiency is not None else "",
         ),
-        ("command", " ".join(job.command)),
+        ("command", shlex.join(program_of(job.command))),
         ("image", job.image),
     ]
 
@@ -97,8 +100,8 @@ def _scaling(stories: Sequence[Story]) -> str:
     text = _table(rows, head=("run", "state", "nodes", "computing"))
     points = [(s.job.nodes or 1, s.compute_s) for s in stories if s.compute_s and s.job.state == "SUCCEEDED"]
     model = fit(points)
-    if model is None:
-        return text
+    if model is None or len({name_from(program_of(s.job.command), "") for s in stories}) > 1:
+        return text  # one size, or several programs
     limit = (
         "no limit in what was measured" if model.most is None else f"{model.most:.1f}x at most, on any number of nodes"
     )

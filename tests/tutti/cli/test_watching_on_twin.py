@@ -105,3 +105,19 @@ def test_top_shows_each_node_s_load_while_it_runs_and_ends_with_the_job(
         assert terminal.ended() == 0
         assert terminal.whole
         assert "FAILED" in terminal.screen
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "words"),
+    [("\x03", 130, "tutti: interrupted; nothing was ended"), ("n\r", 0, "nothing was ended")],
+)
+def test_ctrl_c_and_no_at_the_question_end_no_job(
+    environ: dict[str, str], busy: Run, keys: str, code: int, words: str
+) -> None:
+    with Terminal("cancel", "--name", "watched", environ=environ) as terminal:
+        terminal.until(r"end 1 job\? \[y/N\]: ")
+        terminal.press(keys)
+        assert terminal.ended() == code
+        assert terminal.whole
+        assert terminal.screen.rstrip().endswith(words)
+    assert not busy.details().ended
