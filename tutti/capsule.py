@@ -87,11 +87,22 @@ def gone(cluster: Cluster, capsule: Mapping[str, Any]) -> list[Problem]:
     definitions = cluster.batch.describe_job_definitions(jobDefinitions=[request["jobDefinition"]])["jobDefinitions"]
     if not definitions or definitions[0].get("status") == "INACTIVE":
         found.append(Problem(where="definition", what=f"{request['jobDefinition']} is gone (deregistered)"))
-    elif (image := _image(cluster, request["jobDefinition"])) != capsule["image"]:
+    elif (image := container_of(definitions[0]).get("image", "")) != capsule["image"]:
         found.append(Problem(where="image", what=f"was {capsule['image']}, is {image}"))
+    elif _image_is_gone(cluster, image):
+        found.append(Problem(where="image", what=f"{image} is no longer in its repository"))
     for uri, before in capsule["inputs"].items():
         found += _changed(uri, before, _contents(cluster, uri))
     return found
+
+
+def _image_is_gone(cluster: Cluster, image: str) -> bool:
+    """Whether it certainly is: who may not ask, or asks another registry, does not know."""
+    from tutti.why.gather import Asker  # noqa: PLC0415  only where a run is run again
+    from tutti.why.gather_task import image_of  # noqa: PLC0415  the same
+
+    found = Asker().part("the image", lambda: image_of(cluster, image))
+    return found is not None and found.found is False
 
 
 def key(cluster: Cluster, job_id: str) -> str:

@@ -6,9 +6,11 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.tutti.stubbed import Stubbed
 from tutti import Cluster, Job, capsule
 from tutti.run import Run
 
@@ -63,7 +65,22 @@ def test_two_runs_are_compared_in_the_user_s_terms(tutti: Tutti, cluster: Cluste
     assert found["environment.LEVEL"] == ("1", "2")
     assert found["nodes"] == ("1", "2")
     assert found["code"] == ("0", "3")
-    assert found["command"][1].endswith("exit 3")
+    assert found["command"] == ("sh -c 'cat input/*.txt'", "sh -c 'exit 3'")
     shown = tutti("diff", run.id, other.id)
     assert shown.returncode == 1
     assert "environment.LEVEL" in shown.stdout
+
+
+def test_an_image_that_is_no_longer_in_its_repository_is_named() -> None:
+    """The definition still names it; whoever reran it would wait for a node that never starts."""
+    stubbed: Any = Stubbed(queues=("arn:q",))
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/tutti@sha256:" + "0" * 64
+    kept = {"request": {"jobQueue": "arn:q", "jobDefinition": "d:1"}, "image": image, "inputs": {}}
+    definition = {"jobDefinitionName": "d", "jobDefinitionArn": "d:1", "revision": 1, "type": "container"}
+    there = {**definition, "containerProperties": {"image": image}}
+    stubbed.answers("batch", "describe_job_definitions", {"jobDefinitions": [there]})
+    stubbed.answers("ecr", "batch_get_image", {"images": []})
+    assert [p.what for p in capsule.gone(stubbed, kept)] == [f"{image} is no longer in its repository"]
+    stubbed.answers("batch", "describe_job_definitions", {"jobDefinitions": [there]})
+    stubbed.refuses("ecr", "batch_get_image", "AccessDeniedException")
+    assert capsule.gone(stubbed, kept) == []

@@ -141,9 +141,10 @@ def _misfits(need: Need, nodes: int | None, queue: CardQueue, definition: CardDe
     if (need.gpus or 0) > queue.gpus:
         refuse("gpus", f"got {need.gpus} a node; a node of queue {queue.name} has {queue.gpus}")
     if need.ranks_x_threads is not None and need.ranks_x_threads > queue.cores:
+        cores = f"{queue.cores} core{'s' if queue.cores > 1 else ''}"
         refuse(
             "ranks_per_node",
-            f"{need.ranks_x_threads} ranks x threads a node; a node of queue {queue.name} has {queue.cores} core{'s' if queue.cores > 1 else ''} "
+            f"{need.ranks_x_threads} ranks x threads a node; a node of queue {queue.name} has {cores} "
             "(say oversubscribe to run more)",
         )
     vcpus = need.vcpus or (queue.vcpus if nodes else min(definition.vcpus, queue.vcpus))

@@ -8,17 +8,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
-from botocore.stub import Stubber
 
+from tests.tutti.stubbed import Stubbed
 from tutti.why import gather_task
 from tutti.why.diagnose import check_up, diagnose
 from tutti.why.facts import Environment
 from tutti.why.gather import Asker, facts_of_job, facts_of_queue, quota_of
 from tutti.why.gather_network import file_system_of, network_of, nfs_open, policy_allows
 from tutti.why.gather_task import image_of, processors_of, secret_of
-from workload.contract import Card, CardDefinition, CardQueue, PoolKind
+from workload.contract import CardDefinition, CardQueue, PoolKind
 
 QUEUE = CardQueue(
     name="q", arn="arn:q", pool="cpu", kind=PoolKind.MPI, priority=10, instance_types=("hpc7a.96xlarge",), zone="us-east-1a",
@@ -35,44 +34,9 @@ GANG = {"numNodes": 2, "mainNode": 0, "nodeRangeProperties": [{"targetNodes": "0
 ENVIRONMENT = Environment(name="ce", state="ENABLED", status="VALID", subnets=("subnet-1",), security_groups=("sg-1",))
 
 
-class Stubbed:
-    """A cluster whose clients give prepared answers."""
-
-    is_twin = False
-
-    def __init__(self) -> None:
-        self.card = Card(
-            stack="dev", group="dev", region="us-east-1", account="1", queues=(QUEUE,), definitions=(DEFINITION,), bucket="b", prefix="dev/",
-            file_system="fs-1", log_group="/g",
-        )  # fmt: skip
-        self.stubs: dict[str, Stubber] = {}
-        self.clients: dict[str, Any] = {}
-
-    def client(self, service: str, **_: Any) -> Any:
-        if service not in self.clients:
-            self.clients[service] = boto3.client(
-                service, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="s"
-            )  # type: ignore[call-overload]  # the service's name is only known when it runs
-            self.stubs[service] = Stubber(self.clients[service])
-            self.stubs[service].activate()
-        return self.clients[service]
-
-    @property
-    def batch(self) -> Any:
-        return self.client("batch")
-
-    def answers(self, service: str, call: str, answer: dict[str, Any]) -> None:
-        self.client(service)
-        self.stubs[service].add_response(call, answer)
-
-    def refuses(self, service: str, call: str, code: str) -> None:
-        self.client(service)
-        self.stubs[service].add_client_error(call, code)
-
-
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    stubbed = Stubbed()
+    stubbed = Stubbed(queues=(QUEUE,), definitions=(DEFINITION,))
     yield stubbed
     for stub in stubbed.stubs.values():
         stub.assert_no_pending_responses()
