@@ -167,9 +167,7 @@ class Tag(StrEnum):
 
     STACK = "tutti:stack"
     GROUP = "tutti:group"  # the cost allocation tag
-    USER = (
-        "tutti:user"  # `UserId` of sts:GetCallerIdentity: what IAM can compare, so that none but its owner ends a job
-    )
+    USER = "tutti:user"  # `UserId` of sts:GetCallerIdentity: IAM can compare it, so that none but its owner ends a job
     JOB = "tutti:job"  # the job's name as the user gave it
     RESUMES = "tutti:resumes"  # the job that this one goes on with
     NOTIFY = "tutti:notify"  # the address that hears of the job's end
@@ -212,6 +210,7 @@ class Event(StrEnum):
     PROGRESS = "progress"  # step, total, rate, unit
     LOAD = "load"  # on each node: cores in use, memory (bytes), ranks {rank: [cores, memory]}
     LOST = "lost"  # node, address, reason, last_words; after: seconds from the last sign of life
+    DRILLED = "drilled"  # action: the twin broke this node on purpose
     STOPPING = "stopping"  # reason, code
     COMPUTED = "computed"  # seconds, code: the last rank ended
     UPLOADED = "uploaded"  # seconds, bytes

@@ -8,6 +8,7 @@ import re
 import shutil
 import struct
 import subprocess
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,8 +16,11 @@ from pathlib import Path
 import pytest
 
 from tutti import Cluster, Job
+from tutti.core.events import Happening, parse_event
+from tutti.logs import LogLine
 from tutti.prices import Prices
 from tutti.report.gather import gather, story
+from workload.contract import Event
 
 Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
 PROGRAM = """
@@ -118,3 +122,43 @@ def test_a_real_browser_draws_it(tutti: Tutti, ids: list[str], tmp_path: Path) -
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", head[16:24]) == (1000, 1600)
     assert picture.stat().st_size > 30_000  # an empty page takes some 5 kB
+
+
+RESUMES = """
+import json, os, pathlib, socket, time
+says = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+here = pathlib.Path(os.environ["TUTTI_SHARED"]) / "work" / os.environ["AWS_BATCH_JOB_ID"].partition("#")[0]
+first = os.environ["AWS_BATCH_JOB_ATTEMPT"] == "1"
+for step in range(1 if first else 3, 7):
+    time.sleep(0.6 if first else 0)  # reports nearer than half a second to the last one are not passed on
+    if os.environ["TUTTI_RANK"] == "0":
+        fields = {"rank": 0, "step": step, "total": 6, "rate": 2.5, "unit": "steps"}
+        says.sendto(json.dumps(fields).encode(), os.environ["TUTTI_PROGRESS"])
+    if first and step == 5:
+        here.mkdir(parents=True, exist_ok=True)
+        time.sleep(1000)
+"""
+
+
+def test_a_drill_is_told_with_its_detection_recovery_and_lost_steps(
+    tutti: Tutti, cluster: Cluster, twin_home: Path, tmp_path: Path
+) -> None:
+    """DESIGN 5: how long detection and recovery took, and how many steps were lost."""
+    run = Job(command=["python", "-c", RESUMES], nodes=2, ranks_per_node=1, retries=1, name="drilled").submit(cluster)
+    deadline = time.monotonic() + 60
+    while not any(h and h.event is Event.PROGRESS and h.fields["step"] == 5 for h in map(_event, run.logs())):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert tutti("drill", "kill", run.id, "--node", "1").returncode == 0
+    run.result()
+    [told] = gather(cluster, [run.id], Prices(cluster, {"TUTTI_HOME": str(twin_home)}))
+    [setback] = told.setbacks
+    assert (setback.attempt, setback.node, setback.drill, setback.steps_lost) == (1, 1, "kill", 3.0)
+    assert 0 <= (setback.detected_s or -1) < (setback.recovered_s or -1)
+    file = tmp_path / "report.html"
+    assert tutti("report", run.id, "-o", str(file)).returncode == 0
+    assert all(words in file.read_text() for words in ("detected after", "running again after", "(drill: kill)"))
+
+
+def _event(line: LogLine) -> Happening | None:
+    return parse_event(line.line)

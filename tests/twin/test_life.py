@@ -59,6 +59,9 @@ def test_killed_and_started_again_everything_is_there_and_what_ran_has_failed(
             "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}],
         },
     )
+    target = {"Arn": "arn:aws:sqs:us-east-1:123456789012:x", "RoleArn": desk.card.scheduler_role, "Input": "{}"}
+    once = {"GroupName": desk.card.schedule_group, "FlexibleTimeWindow": {"Mode": "OFF"}, "Target": target}
+    desk.client("scheduler").create_schedule(Name="later", ScheduleExpression="cron(0 6 1 1 ? *)", **once)
     before = desk.describe(done)
     etag = desk.s3.head_object(Bucket=desk.card.bucket, Key="a/b")["ETag"]
     pid = desk.about["pid"]
@@ -77,6 +80,8 @@ def test_killed_and_started_again_everything_is_there_and_what_ran_has_failed(
     assert desk.s3.get_object(Bucket=desk.card.bucket, Key="a/b")["Body"].read() == b"kept" * 1000
     assert {b["Name"] for b in desk.s3.list_buckets()["Buckets"]} == {"mine", desk.card.bucket}
     assert "Contents" not in desk.s3.list_objects_v2(Bucket="mine")
+    kept = desk.client("scheduler").get_schedule(Name="later", GroupName=desk.card.schedule_group)
+    assert (kept["ScheduleExpression"], kept["Target"]["Arn"]) == ("cron(0 6 1 1 ? *)", target["Arn"])
     assert desk.batch.describe_job_definitions(jobDefinitionName="own")["jobDefinitions"][0]["revision"] == 1
     assert len(desk.batch.describe_job_definitions(jobDefinitionName="twin-mpi")["jobDefinitions"]) == 1
     assert control.down(desk.home)

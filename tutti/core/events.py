@@ -75,6 +75,8 @@ def in_words(happening: Happening) -> str:
             words = f"; its last words: {f['last_words']}" if f.get("last_words") else ""
             lost = f"lost node {f.get('node', '?')} ({f.get('address', '?')}){after}"
             return f"{lost}: {f.get('reason', 'no reason')}{words}"
+        case Event.DRILLED:
+            return f"drill: {f.get('action', '?')}"
         case Event.STOPPING:
             return f"stopping with code {f.get('code', '?')}: {f.get('reason', '')}".rstrip(": ")
         case Event.COMPUTED:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tutti.core.bill import efficiency
 from tutti.core.events import PHASES, Happening, parse_event
+from tutti.core.setbacks import Setback, setbacks
 from tutti.cost import cost_of
 from tutti.run import Run
 from tutti.telemetry import NodeLoad, load_of
@@ -51,7 +52,7 @@ class Story:
     spans: tuple[Span, ...]
     steps: tuple[Step, ...] = ()
     loads: Mapping[int, Sequence[NodeLoad]] = field(default_factory=dict)
-    losses: tuple[str, ...] = ()
+    setbacks: tuple[Setback, ...] = ()
     bill: Bill | None = None
     price: Price | None = None
     efficiency: float | None = None
@@ -84,7 +85,6 @@ def story(job: Details, lines: Iterable[LogLine], *, bill: Bill | None = None, p
     for _, one in happened:
         if one.event is Event.LOAD:
             loads.setdefault(one.node or 0, []).append(load_of(one))
-    losses = tuple(_loss(a, h) for a, h in happened if h.event is Event.LOST)
     useful = {s.name: s.end - s.start for s in spans}
     nodes = job.nodes or 1
     share = (
@@ -95,7 +95,7 @@ def story(job: Details, lines: Iterable[LogLine], *, bill: Bill | None = None, p
         spans=spans,
         steps=steps,
         loads=dict(sorted(loads.items())),
-        losses=losses,
+        setbacks=tuple(setbacks(happened)),
         bill=bill,
         price=price,
         efficiency=share,
@@ -129,8 +129,3 @@ def _step(happening: Happening) -> Step:
         rate=float(f["rate"]) if f.get("rate") else None,
         unit=str(f.get("unit", "steps")),
     )
-
-
-def _loss(attempt: int, happening: Happening) -> str:
-    f = happening.fields
-    return f"attempt {attempt}: node {f.get('node')} ({f.get('address')}): {f.get('reason')}"

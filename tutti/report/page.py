@@ -49,11 +49,7 @@ def _run(story: Story) -> str:
         + (f"<h3>Phases</h3>{figures.timeline(story)}{_phases(story)}" if story.spans else "")
         + (f"<h3>Progress</h3>{figures.progress(story)}" if story.steps else "")
         + (f"<h3>What the ranks take of each node</h3>{figures.loads(story)}" if story.loads else "")
-        + (
-            f"<h3>Lost nodes</h3><ul>{''.join(f'<li>{escape(x)}</li>' for x in story.losses)}</ul>"
-            if story.losses
-            else ""
-        )
+        + (f"<h3>Lost nodes</h3>{_setbacks(story)}" if story.setbacks else "")
     )
 
 
@@ -89,6 +85,22 @@ def _phases(story: Story) -> str:
         for s in story.spans
     ]
     return _table(rows)
+
+
+def _setbacks(story: Story) -> str:
+    """What was lost, how long it took to see it and until all ranks ran again, and the work that had to be redone."""
+    rows = [
+        (
+            f"{s.attempt}",
+            f"{s.node} {s.address}".strip(),
+            f"drill: {s.drill}" if s.drill and not s.reason else s.reason + (f" (drill: {s.drill})" if s.drill else ""),
+            "-" if s.detected_s is None else f"{s.detected_s:.2f} s",
+            "-" if s.recovered_s is None else f"{s.recovered_s:.2f} s",
+            "-" if s.steps_lost is None else f"{s.steps_lost:g}",
+        )
+        for s in story.setbacks
+    ]
+    return _table(rows, head=("attempt", "node", "what", "detected after", "running again after", "steps lost"))
 
 
 def _scaling(stories: Sequence[Story]) -> str:

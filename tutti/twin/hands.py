@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from tutti.twin.jobs import Job, Reason
 from tutti.twin.logstore import LogStore
 from tutti.twin.nodes import Drill, Isolation, NodeEnd, Nodes, NodeSpec
 from tutti.twin.runner import Runner
+from workload.contract import EVENT_MARK, Event
 from workload.contract import Path as ContainerPath
 
 DEFAULT_GROUP: Final = "/aws/batch/job"
@@ -38,6 +41,7 @@ class _Attempt:
 @dataclass(kw_only=True)
 class _Running:
     address: str
+    group: str
     stream: str
     task: str
     lost: bool = False
@@ -91,7 +95,7 @@ class NodeHands:
             self.host.drill(str(node), Drill.KILL)
 
     def drill(self, node: NodeKey, action: Drill) -> None:
-        """Do to a node what `tutti drill` asks for.
+        """Do to a node what `tutti drill` asks for; its log says so, for whoever measures from there.
 
         Raises
         ------
@@ -104,7 +108,11 @@ class NodeHands:
             if running is None or self.host is None:
                 raise LookupError(f"node {node.index} of job {node.job} does not run")
             running.lost = running.lost or action is Drill.LOSE
+        now = time.time()
         self.host.drill(str(node), action)
+        told = {"event": Event.DRILLED.value, "at": round(now, 3), "action": action.value}
+        line = f"[{node.index}] {EVENT_MARK}{json.dumps(told, separators=(',', ':'))}"
+        self._logs.append(running.group, running.stream, [(int(now * 1000), line)])
 
     def over(self, job: str, attempt: int) -> None:
         """Nothing of that attempt is left: its addresses and folders may go."""
@@ -152,7 +160,7 @@ class NodeHands:
         group, stream = _stream(container, job, task)
         address = attempt.addresses[node.index]
         with self._lock:
-            self._running[str(node)] = _Running(address=address, stream=stream, task=task)
+            self._running[str(node)] = _Running(address=address, group=group, stream=stream, task=task)
         scratch = self._scratch / _short(node.job, node.attempt) / str(node.index)
         cpus = attempt.cpus[node.index]
         docker = self._around.isolation is Isolation.DOCKER
