@@ -66,7 +66,7 @@ def test_state_changes_and_blocked_queues_reach_a_rules_target(desk: Desk) -> No
             ("aws.batch", "0", "123456789012", "us-east-1")
         }
         assert [e["resources"] for e in mine] == [[mine[0]["detail"]["jobArn"]]] * len(mine)
-        assert [e["detail"]["status"] for e in mine] == ["PENDING", "RUNNABLE", "STARTING", "RUNNING", "FAILED"]
+        assert [e["detail"]["status"] for e in mine] == ["RUNNABLE", "STARTING", "RUNNING", "FAILED"]
         last = mine[-1]["detail"]
         assert last["jobName"] == "watched"
         assert last["attempts"][0]["container"]["exitCode"] == 3

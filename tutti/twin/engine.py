@@ -246,7 +246,6 @@ class Engine:
     # ------------------------------------------------------------ waiting
 
     def _wait_for_dependencies(self, job: Job, now: float) -> None:
-        self._move(job, Status.PENDING, now)
         for dependency in job.spec.depends_on:
             kind, other = dependency.get("type", ""), dependency.get("jobId", "")
             if kind == "SEQUENTIAL" and not other:
@@ -262,7 +261,9 @@ class Engine:
             if status is not Status.SUCCEEDED:
                 job.waits_for.add(other)
                 self._dependents[other].add(job.id)
-        if not job.waits_for:
+        if job.waits_for:
+            self._move(job, Status.PENDING, now)
+        else:
             self._make_runnable(job, now)
 
     def _make_runnable(self, job: Job, now: float) -> None:

@@ -28,7 +28,7 @@ WAITING: Final = frozenset({Status.SUBMITTED, Status.PENDING, Status.RUNNABLE})
 
 # Which status may follow which: the engine refuses every other step.
 NEXT: Final[Mapping[Status, frozenset[Status]]] = {
-    Status.SUBMITTED: frozenset({Status.PENDING, Status.FAILED}),
+    Status.SUBMITTED: frozenset({Status.PENDING, Status.RUNNABLE, Status.FAILED}),  # PENDING: it waits for others
     Status.PENDING: frozenset({Status.RUNNABLE, Status.SUCCEEDED, Status.FAILED}),  # SUCCEEDED: the parent of an array
     Status.RUNNABLE: frozenset({Status.STARTING, Status.FAILED}),
     Status.STARTING: frozenset({Status.RUNNING, Status.RUNNABLE, Status.FAILED}),

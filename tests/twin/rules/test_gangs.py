@@ -46,7 +46,18 @@ def test_a_job_passes_through_every_status(world: World) -> None:
     job = world.submit(2)
     world.start_all(job)
     world.end_all(job)
-    assert world.statuses(job) == ["PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]
+    assert world.statuses(job) == ["RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]
+
+
+def test_a_job_is_pending_only_while_it_waits_for_others(world: World) -> None:
+    """User Guide, "Job states": the scheduler moves what has no outstanding dependency from SUBMITTED to RUNNABLE."""
+    first = world.submit(1)
+    second = world.submit(1, depends_on=({"jobId": first.id},))
+    world.start_all(first)
+    world.end_all(first)
+    assert world.statuses(second) == ["PENDING", "RUNNABLE", "STARTING"]
+    third = world.submit(1, depends_on=({"jobId": first.id},))
+    assert world.statuses(third)[0] == "RUNNABLE", "what it depends on had succeeded"
 
 
 def test_mains_exit_code_is_the_jobs_and_a_childs_is_not(world: World) -> None:

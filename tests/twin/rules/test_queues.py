@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tutti.twin.effects import Blocked, KillNode, TermNode
 from tutti.twin.jobs import Status, Stuck
 
@@ -127,6 +129,21 @@ def test_a_state_time_limit_cancels_the_head_of_the_queue_alone(world: World) ->
     assert behind.status == Status.RUNNABLE.value, "its own time began when it came to the head"
     world.pass_time(3)
     assert behind.status == Status.FAILED.value
+
+
+@pytest.mark.parametrize("reason", [Stuck.CAPACITY, Stuck.MAX_RESOURCE, Stuck.REQUIREMENT])
+def test_each_of_the_three_reasons_can_have_a_time_limit(world: World, reason: Stuck) -> None:
+    """B12: after it the job is FAILED with Batch's words, and the next one in the queue goes on."""
+    world.engine.time_limits = {"high": [{**LIMIT, "reason": reason.value}]}
+    world.environments[0] = replace(world.environments[0], shortage=reason is Stuck.CAPACITY, node_vcpus=2)
+    world.configure()
+    head = world.submit(9 if reason is Stuck.MAX_RESOURCE else 2, vcpus=4 if reason is Stuck.REQUIREMENT else 1)
+    behind = world.submit(1, queue="high")
+    assert Stuck.of(head.status_reason) is reason
+    world.pass_time(601)
+    assert (head.status, head.cancelled) == (Status.FAILED, True)
+    assert head.status_reason == f"Canceled by JobStateTimeLimit action due to reason: {reason.value}"
+    assert behind.status == (Status.RUNNABLE if reason is Stuck.CAPACITY else Status.STARTING)
 
 
 def test_a_state_time_limit_for_another_reason_does_nothing(world: World) -> None:
