@@ -25,7 +25,7 @@ AGREED = {
 VAULT = {"workload.vault", "workload.interval"}
 RUNTIME = {
     *("workload.contract", "workload.settings", "workload.documents", "workload.manifest", "workload.node"),
-    *("workload.interfaces", "workload.elf", "workload.job_secrets"),
+    *("workload.interfaces", "workload.elf", "workload.job_secrets", "workload.record"),
     *("workload.gang", "workload.staging", "workload.entrypoint"),
 }
 # The first row whose prefix fits a module says what it may import besides its own package and the standard library.
@@ -44,9 +44,10 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
             *("workload.contract", "workload.documents", "workload.settings", "workload.notices"),
         },
     ),
-    ("workload.contract", set()),
+    ("workload.record", set()),
+    ("workload.contract", {"workload.record"}),
     ("workload.notices", {"workload.contract"}),
-    ("workload.settings", {"workload.contract"}),
+    ("workload.settings", {"workload.contract", "workload.record"}),
     ("workload.documents", {"workload.contract", "workload.settings"}),
     ("workload.manifest", {"workload.contract", "zlib_ng"}),
     ("workload.interval", {"workload.contract"}),
@@ -55,8 +56,8 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
     ("workload.staging", {"workload.contract", "workload.settings", "boto3", "botocore"}),
     ("workload.entrypoint", {*RUNTIME, "zmq", "boto3", "botocore"}),
     ("workload.gang", {*RUNTIME, "zmq"}),
-    ("workload.node", {"workload.contract", "workload.settings", "workload.interfaces"}),
-    ("workload.interfaces", set()),
+    ("workload.node", {"workload.contract", "workload.settings", "workload.interfaces", "workload.record"}),
+    ("workload.interfaces", {"workload.record"}),
     ("workload.job_secrets", {"boto3", "botocore"}),
     ("workload", {"*"}),  # the programs: any library for numbers, storage or pictures; FORBIDDEN says what not
     ("tutti.core", {"workload.contract", "workload.settings", "workload.manifest", "workload.interval"}),

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 from typing import Any, Final, Self
+
+from workload.record import Record
 
 VERSION: Final = "0.1.0"  # pyproject.toml's; here too, because asking the installed package costs a node 20 ms
 
@@ -217,8 +219,7 @@ class Event(StrEnum):
     ENDED = "ended"  # code, seconds (in all)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
+class Progress(Record):
     """One datagram from a rank to its member on TUTTI_PROGRESS: UTF-8 JSON of these fields."""
 
     rank: int
@@ -274,8 +275,7 @@ def card_parameter(stack: str) -> str:
     return f"/tutti/{stack}/card"
 
 
-@dataclass(frozen=True, kw_only=True)
-class CardQueue:
+class CardQueue(Record):
     """A job queue: one pool at one priority. Cores are physical; memory in MiB is what one job may ask of a node."""
 
     name: str
@@ -296,8 +296,7 @@ class CardQueue:
     node_mtbf_days: int = 0  # mean time between failures of one node; 0: nobody has measured it
 
 
-@dataclass(frozen=True, kw_only=True)
-class CardDefinition:
+class CardDefinition(Record):
     """A job definition: kind is mpi, mpi-parameterized, gpu-mpi, single or array."""
 
     name: str
@@ -313,12 +312,11 @@ class CardDefinition:
     memory_mib: int
     pool: str = ""  # made for this pool's instances; "": fits any of its kind
     gpus: int = 0
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = MappingProxyType({})
     architecture: str = "x86_64"
 
 
-@dataclass(frozen=True, kw_only=True)
-class CardTwin:
+class CardTwin(Record):
     """Only on a twin's card: where it answers, and with which keys."""
 
     endpoint: str
@@ -327,8 +325,7 @@ class CardTwin:
     isolation: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Card:
+class Card(Record):
     """All that the client knows about a cluster (DESIGN section 7)."""
 
     version: int = CARD_VERSION
@@ -351,7 +348,12 @@ class Card:
     twin: CardTwin | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            **vars(self),
+            "queues": [vars(queue) for queue in self.queues],
+            "definitions": [{**vars(d), "parameters": dict(d.parameters)} for d in self.definitions],
+            "twin": self.twin and vars(self.twin),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -395,5 +397,5 @@ class Card:
             raise ValueError(f"the cluster card is not complete: {error}") from error
 
 
-def _known(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in data.items() if k in cls.__dataclass_fields__}  # type: ignore[attr-defined]  # each cls is a dataclass
+def _known(cls: type[Record], data: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in data.items() if k in cls.FIELDS}

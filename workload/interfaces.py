@@ -6,16 +6,16 @@ import fcntl
 import ipaddress
 import socket
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+from workload.record import Record
 
 # linux/sockios.h. The ioctls know an interface's first IPv4 address alone: an awsvpc interface has no other.
 SIOCGIFADDR: Final = 0x8915
 SIOCGIFNETMASK: Final = 0x891B
 
 
-@dataclass(frozen=True, kw_only=True)
-class Interface:
+class Interface(Record):
     name: str
     address: str
     network: str  # CIDR

@@ -10,13 +10,13 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from workload import contract
 from workload.contract import BatchVariable, Variable
 from workload.interfaces import Interface, holder_of, source_address
+from workload.record import Record
 
 UNBOUND: Final = "none"  # of TUTTI_CPUSET
 METADATA_URI: Final = "ECS_CONTAINER_METADATA_URI_V4"
@@ -34,8 +34,7 @@ class NodeError(ValueError):
         self.problems = problems
 
 
-@dataclass(frozen=True, kw_only=True)
-class Node:
+class Node(Record):
     """One node of a gang. `cores` has one logical CPU of each physical core that is this node's."""
 
     job_id: str  # without `#N`; with `:K` on a child of an array

@@ -20,7 +20,6 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Final, TextIO
 
 from workload.contract import Progress as Datagram
@@ -107,7 +106,7 @@ class Progress:
             report = Datagram(rank=self._rank, step=done, total=self.total, rate=self.rate, unit=self._unit)
             # A member that is busy or gone is no reason to stop computing: the next second has the next report.
             with suppress(OSError):
-                self._socket.send(json.dumps(asdict(report)).encode())
+                self._socket.send(json.dumps(vars(report)).encode())
         elif self._shows:
             end = "\n" if done == self.total else ""
             print(f"\r{self.line(done)}\x1b[K", end=end, file=self._terminal, flush=True)
@@ -126,7 +125,7 @@ def tell_stopped(rank: int, step: int, environ: Mapping[str, str]) -> None:
     if told is not None:
         with told, suppress(OSError):
             told.settimeout(10.0)  # it must arrive: the socket's short queue may be full of progress
-            told.send(json.dumps(asdict(Datagram(rank=rank, step=step, stopped=True))).encode())
+            told.send(json.dumps(vars(Datagram(rank=rank, step=step, stopped=True))).encode())
 
 
 def _connect(environ: Mapping[str, str]) -> socket.socket | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Final, Self
 
 from workload.contract import Mpi
+from workload.record import Record
 
 AUTO: Final = "auto"  # of `mpi`: the one whose mpiexec the image has, by the program's own linkage where it has several
 NONE: Final = "none"  # of `mpi`: no mpiexec; the program runs once on each node
@@ -32,8 +32,7 @@ class SettingsError(ValueError):
         self.problems = problems
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Record):
     """One job's settings. Times are in seconds."""
 
     mpi: str = AUTO  # auto, none, or a name of contract.Mpi
@@ -82,9 +81,9 @@ class Settings:
     def to_environment(self) -> dict[str, str]:
         """The variables that say these settings: those alone that differ from the defaults."""
         return {
-            variable(f.name): _written(getattr(self, f.name))
-            for f in fields(self)
-            if getattr(self, f.name) != f.default
+            variable(name): _written(value)
+            for name, value in vars(self).items()
+            if value != getattr(type(self), name)  # the default
         }
 
     @classmethod
@@ -98,14 +97,14 @@ class Settings:
         """
         values: dict[str, Any] = {}
         unread = []
-        for f in fields(cls):
-            text = environ.get(variable(f.name))
+        for name in cls.FIELDS:
+            text = environ.get(variable(name))
             if text is None:
                 continue
             try:
-                values[f.name] = _READ[f.name](text)
+                values[name] = _READ[name](text)
             except ValueError:
-                unread.append(f"{variable(f.name)}: cannot read {text!r}")
+                unread.append(f"{variable(name)}: cannot read {text!r}")
         settings = cls(**values)
         if problems := unread + settings.problems():
             raise SettingsError(problems)

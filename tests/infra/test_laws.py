@@ -53,7 +53,7 @@ DATA = ("s3/bucket:Bucket", "efs/fileSystem:FileSystem", "fsx/lustreFileSystem:L
 KEPT = (*DATA, "ecr/repository:Repository", "batch/jobQueue:JobQueue")
 WORLD = {"0.0.0.0/0", "::/0"}
 SSH = 22
-NAMES = {*Variable, *PlaceVariable, *(variable(name) for name in Settings.__dataclass_fields__)}
+NAMES = {*Variable, *PlaceVariable, *(variable(name) for name in Settings.FIELDS)}
 
 
 def listed(value: Any) -> list[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workload.contract import ExitCode
 from workload.gang import preflight
-from workload.gang.log import Log
+from workload.gang.log import Log, trace
 from workload.gang.loop import Loop
 from workload.settings import InputTo
 
@@ -146,7 +145,7 @@ class Chores:
             except InterruptedError:
                 return
             except Exception as error:  # noqa: BLE001  whatever it is, the job must hear of it
-                text = traceback.format_exc()
+                text = trace()
                 self._loop.soon(lambda: self._log.says(text))
                 done = {"bytes": 0, "problem": f"{type(error).__name__}: {error}", "code": ExitCode.STAGING}
             self._loop.soon(lambda: reply(done))

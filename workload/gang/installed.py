@@ -10,12 +10,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from workload import elf
 from workload.contract import Mpi
+from workload.record import Record
 from workload.settings import AUTO, NONE
 
 # Every name under which distributions install a launcher; the plain ones last: they may be links to any of them.
@@ -49,8 +49,7 @@ class LaunchError(ValueError):
     """A launch that cannot be: what was asked, what there is."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Installation:
+class Installation(Record):
     """One MPI of this image."""
 
     mpi: Mpi

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from typing import Final
 
 import zmq
 from zmq.utils import z85
+
+from workload.record import Record
 
 PURPOSE: Final = "tutti/1"
 ROSTER: Final = "roster"
 MEMBER: Final = "member"
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeyPair:
+class KeyPair(Record):
     """A CURVE key pair, both halves in Z85 (40 bytes), as ZeroMQ takes them."""
 
     public: bytes
@@ -26,8 +26,7 @@ class KeyPair:
         return f"KeyPair(public={self.public!r})"
 
 
-@dataclass(frozen=True, kw_only=True)
-class GangKeys:
+class GangKeys(Record):
     """The keys of one attempt of one job. `secret` is the stack's."""
 
     secret: bytes

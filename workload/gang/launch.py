@@ -7,13 +7,13 @@ Sources: `mpiexec.hydra --help` (MPICH 5.0), Intel MPI 2021 developer reference 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from workload.contract import SECRET_PREFIX, Mpi, Variable
 from workload.gang.installed import Installation
 from workload.gang.places import Host, Layout
 from workload.node import Node
+from workload.record import Record
 
 # Newer instances drop idle connections after 350 s, tests after 10 s (traps 5). Many probes: a link that is cut for a
 # minute must not end a job that the watch lets live.
@@ -33,8 +33,7 @@ SHARED_MEMORY_OFF: Final = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Launch:
+class Launch(Record):
     """One job's launch, as main knows it. `hosts` by index, main among them."""
 
     installation: Installation

@@ -15,6 +15,13 @@ from workload.contract import EVENT_MARK, MAX_LINE_BYTES, SAYS, Event
 LAST_WORDS_CHARACTERS: Final = 200  # they travel in a heartbeat
 
 
+def trace() -> str:
+    """The exception under way, as Python shows it."""
+    import traceback  # noqa: PLC0415  where all is well nobody pays for it
+
+    return traceback.format_exc()
+
+
 class Log:
     """Lines of the node with `index`, written whole and at once to descriptor `fd`."""
 

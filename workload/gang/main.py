@@ -13,7 +13,7 @@ from typing import Final
 
 from workload.contract import Event, ExitCode
 from workload.gang import preflight
-from workload.gang.computation import Computation
+from workload.gang.computation import QUIET_S, Computation
 from workload.gang.installed import LaunchError
 from workload.gang.log import Log
 from workload.gang.loop import Loop, Timer
@@ -57,6 +57,8 @@ class Main:
         self._computation: Computation | None = None
         self._code = 0
         self._member_left = False
+        self._others_left = False
+        self._over = False
         self._timers: list[Timer] = []
         self._mark = ""
         reception.listen(on_message=self._told, on_ready=self._assembled, on_end=self.end, on_stall=self._stalled)
@@ -281,21 +283,27 @@ class Main:
             timer.cancel()
         if self._computation is not None:
             self._computation.close()
-        self._reception.dismiss(reason, self._job.node.index, GOODBYE_S, self._last)
+        # This node clears up while the others do; not before mpiexec's daemons have been told to be quiet.
+        self._loop.after(QUIET_S, lambda: self._member.end(self._code))
+        self._reception.dismiss(reason, self._job.node.index, GOODBYE_S, self._alone)
 
-    def _last(self) -> None:
-        """The others have left: this node's own part ends, and with it the job."""
-        if self._member_left:
-            self.member_left(self._code)
-        else:
-            self._member.end(self._code)
+    def _alone(self) -> None:
+        """The others have left, or have had their time."""
+        self._others_left = True
+        self._member.end(self._code)
+        self._maybe_over()
 
     def member_left(self, code: int) -> None:
-        """Main's own member has ended: as the last, or because its node is going before it was in."""
+        """Main's own member has ended: with the others, or because its node is going before it was in."""
         self._member_left = True
         if self._phase is not Phase.END:
             self.end(code, "main's own member has ended")
+        self._maybe_over()
+
+    def _maybe_over(self) -> None:
+        if self._over or not (self._member_left and self._others_left):
             return
+        self._over = True
         if late := self._reception.watch.late:
             self._log.says(f"{late} heartbeats came late")
         self._log.event(Event.ENDED, code=int(self._code), seconds=round(time.monotonic() - self._began, 3))

@@ -10,7 +10,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ from workload.gang.topology import places_of
 from workload.gang.watch import BEAT_S, LOOK_S, PAUSED_S
 from workload.gang.wire import MemberWire, Message
 from workload.node import Node
+from workload.record import Record
 from workload.settings import Settings
 
 DOOR_CLOSED_S: Final = 60.0  # handshakes that fail for so long are no accident
@@ -45,8 +45,7 @@ WORDS_A_SECOND: Final = 500.0  # of all nodes together
 PROBE_S: Final = 5.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(Record):
     """What a node runs: the same on every node, but for `node`."""
 
     node: Node
@@ -364,7 +363,7 @@ class Member:
         done = progress.total is not None and progress.step >= progress.total
         if done or now - self._progress_sent.get(progress.rank, 0.0) >= PROGRESS_EVERY_S:
             self._progress_sent[progress.rank] = now
-            self._wire.send({"t": "progress", **asdict(progress)})
+            self._wire.send({"t": "progress", **vars(progress)})
 
     def _dump(self) -> None:
         def done() -> None:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 
 from workload.contract import ExitCode, reported_code
 from workload.gang.records import RankRecord, first_failure
+from workload.record import Record
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(Record):
     """The job's exit code, and why in words."""
 
     code: int
     why: str
 
 
-@dataclass(kw_only=True)
 class Outcome:
-    """The records of all ranks. Times of different nodes are compared by main's clock."""
+    """The records of as many `ranks` as will run. Times of different nodes are compared by main's clock."""
 
-    ranks: int  # as many as will run
-    records: dict[int, RankRecord] = field(default_factory=dict)
-    node_of: dict[int, int] = field(default_factory=dict)
-    asked: bool = False  # the program says that it saves and ends on request of the control object
-    offsets: dict[int, float] = field(default_factory=dict)  # main's clock less the node's, seconds
+    def __init__(self, *, ranks: int) -> None:
+        self.ranks = ranks
+        self.records: dict[int, RankRecord] = {}
+        self.node_of: dict[int, int] = {}
+        self.asked = False  # the program says that it saves and ends on request of the control object
+        self.offsets: dict[int, float] = {}  # main's clock less the node's, seconds
 
     def clock(self, node: int, theirs: float, ours: float) -> None:
         """A message of `node` sent at `theirs` came at `ours`: the quickest one tells the difference best."""
@@ -54,7 +53,7 @@ class Outcome:
         """The first rank in time that ended other than with 0, and its node."""
         offset = {rank: self.offsets.get(node, 0.0) for rank, node in self.node_of.items()}
         first = first_failure(
-            replace(r, ended=r.ended + offset[r.rank]) for r in self.records.values() if r.ended is not None
+            r.but(ended=r.ended + offset[r.rank]) for r in self.records.values() if r.ended is not None
         )
         return (self.node_of[first.rank], first) if first else None
 

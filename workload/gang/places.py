@@ -7,17 +7,16 @@ bind the first rank to CPU 0, so with either one the nodes of a twin would share
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from workload.gang.installed import LaunchError
+from workload.record import Record
 from workload.settings import Settings
 
 MAP_LINES: Final = 16  # of nodes; more are told by the last
 
 
-@dataclass(frozen=True, kw_only=True)
-class Host:
+class Host(Record):
     """A node as a place for ranks. `slots` are its physical cores."""
 
     index: int
@@ -27,8 +26,7 @@ class Host:
     network: str = ""  # CIDR of the interface that holds `address`
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layout:
+class Layout(Record):
     """What every node runs of the job: the same on all of them."""
 
     ranks_per_node: int
@@ -69,8 +67,7 @@ def placement(settings: Settings, hosts: Sequence[Host], gpus: int = 0) -> Layou
     return Layout(ranks_per_node=ranks, threads=threads)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
+class Place(Record):
     """One local rank's: `cpus` empty where it is bound to nothing, `gpu` None where it has none."""
 
     cpus: tuple[int, ...] = ()

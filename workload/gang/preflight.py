@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 import socket
 import subprocess
@@ -95,7 +94,7 @@ def write_mark(shared: Path, name: str) -> str:
         The folder cannot be written.
 
     """
-    token = secrets.token_hex(16)
+    token = os.urandom(16).hex()
     mark = shared / MARKS / name
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.write_text(token, encoding="ascii")

@@ -15,7 +15,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -41,16 +40,16 @@ SHELLS: Final = {"sh", "dash", "bash", "ash", "ksh", "zsh", "busybox"}
 DAEMONS: Final = ("hydra_", "mpiexec", "mpirun", "prte", "orted", "pmi_proxy")
 
 
-@dataclass(kw_only=True)
 class _Local:
     """One local rank: its pipes and what is known of it."""
 
-    fds: dict[int, Lines]
-    record: RankRecord | None = None
-    shim: int = 0
-    alive: set[int] = field(default_factory=set)  # of its program and its shim
-    watched: list[int] = field(default_factory=list)  # their pidfds
-    last: deque[bytes] = field(default_factory=lambda: deque(maxlen=5))
+    def __init__(self, fds: dict[int, Lines]) -> None:
+        self.fds = fds
+        self.record: RankRecord | None = None
+        self.shim = 0
+        self.alive: set[int] = set()  # of its program and its shim
+        self.watched: list[int] = []  # their pidfds
+        self.last: deque[bytes] = deque(maxlen=5)
 
 
 class Ranks:
@@ -208,7 +207,7 @@ class Ranks:
         cpus = ",".join(str(cpu) for cpu in place.cpus) if shutil.which("taskset") else ""
         lines = (cpus, gpu, str(job_folder), str(Path.cwd()))
         (self._folder / f"place.{local}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        one = _Local(fds={self._pipe(f"out.{local}"): Lines(), self._pipe(f"err.{local}"): Lines()})
+        one = _Local({self._pipe(f"out.{local}"): Lines(), self._pipe(f"err.{local}"): Lines()})
         for fd in one.fds:
             self._loop.add(fd, partial(self._readable, one, fd))
         return one
@@ -290,8 +289,7 @@ class Ranks:
         now = time.time()  # before what takes time: the first rank to fail gives the job its code
         self._drain(one)
         words = b"\n".join(one.last).decode("utf-8", "replace")[-LAST_WORDS_CHARACTERS:]
-        one.record = replace(
-            one.record,
+        one.record = one.record.but(
             ended=now,
             code=code,
             reported=reported,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final, Self
+
+from workload.record import Record
 
 AT_ONCE_S: Final = 0.25
 MPI_ERR_UNKNOWN: Final = 14  # with this code Open MPI ends a rank whose peer's connection is closed
 MPICH_SAYS: Final = "Fatal error in "  # MPICH and Intel MPI, on the rank's own stderr
 
 
-@dataclass(frozen=True, kw_only=True)
-class RankRecord:
+class RankRecord(Record):
     """One rank: as it started (`ended` None), or as it ended. Times are Unix seconds of its node."""
 
     rank: int

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Self
+
+from workload.record import Record
 
 PROTOCOL: Final = 1  # of the messages; a change makes old and new nodes tell each other so, and end with 210
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hello:
+class Hello(Record):
     """What a member says of itself. `versions` and `facts` must be the same on all nodes; `clock` is Unix time."""
 
     index: int
@@ -27,7 +27,7 @@ class Hello:
     problems: tuple[str, ...] = ()  # of its own preflight
 
     def message(self) -> dict[str, Any]:
-        return {"t": "hello", **self.__dict__, "problems": list(self.problems)}
+        return {"t": "hello", **vars(self), "problems": list(self.problems)}
 
     @classmethod
     def from_message(cls, message: Mapping[str, Any]) -> Self:
@@ -58,34 +58,31 @@ class Hello:
             raise ValueError(f"this hello is not complete: {error!r}") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class Refused:
+class Refused(Record):
     """One that may not join; the gang goes on."""
 
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Differs:
+class Differs(Record):
     """One of another version: the gang ends (210)."""
 
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Welcome:
+class Welcome(Record):
     complete: bool  # it was the last
 
 
-@dataclass(kw_only=True)
 class Roster:
     """The members of a gang of `count` nodes. `versions` are main's own."""
 
-    count: int
-    main_index: int
-    versions: Mapping[str, str]
-    closed: str = ""  # why nobody may join any more
-    members: dict[int, Hello] = field(default_factory=dict)
+    def __init__(self, *, count: int, main_index: int, versions: Mapping[str, str]) -> None:
+        self.count = count
+        self.main_index = main_index
+        self.versions = versions
+        self.closed = ""  # why nobody may join any more
+        self.members: dict[int, Hello] = {}
 
     @property
     def complete(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
 BEAT_S: Final = 2.0
@@ -15,19 +14,19 @@ OWN_INTERVALS: Final = 10.0
 LEAST_OWN_HANG_S: Final = 900.0
 
 
-@dataclass(kw_only=True)
 class Watch:
     """Signs of life of members, and of the program. `hang_after_s` 0: the job sets none."""
 
-    silence_s: float
-    hang_after_s: float = 0.0
-    seen: dict[int, float] = field(default_factory=dict)
-    late: int = 0
-    _looked: float | None = None
-    _active: float | None = None
-    _reported: float | None = None
-    _longest_s: float = 0.0
-    _finished: bool = False
+    def __init__(self, *, silence_s: float, hang_after_s: float = 0.0) -> None:
+        self.silence_s = silence_s
+        self.hang_after_s = hang_after_s
+        self.seen: dict[int, float] = {}
+        self.late = 0
+        self._looked: float | None = None
+        self._active: float | None = None
+        self._reported: float | None = None
+        self._longest_s = 0.0
+        self._finished = False
 
     def beat(self, index: int, now: float) -> float | None:
         """A sign of life. Returns the seconds since the one before where that is late."""

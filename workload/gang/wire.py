@@ -13,7 +13,6 @@ import resource
 import socket as sockets
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import zmq
@@ -21,11 +20,12 @@ from zmq.utils import z85
 
 from workload.gang.keys import KeyPair
 from workload.gang.loop import Loop
+from workload.record import Record
 
 HANDSHAKE_MS: Final = 5_000
 CONNECT_MS: Final = 5_000
 MAX_MESSAGE_BYTES: Final = 64 * 1024
-RECONNECT_MS: Final = 100
+RECONNECT_MS: Final = 10  # at first: a child may be up a moment before main; doubled with each try
 RECONNECT_MAX_MS: Final = 1_000
 LINGER_MS: Final = 1_000
 BACKLOG: Final = 1_024
@@ -84,8 +84,7 @@ def raise_nofile(nodes: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Peer:
+class Peer(Record):
     """One connection of a member that showed the key of `index`."""
 
     route: bytes
@@ -94,12 +93,12 @@ class Peer:
     address: str
 
 
-@dataclass(kw_only=True)
 class _Connection:
     """An open connection; its peer, once it has spoken."""
 
-    address: str
-    peer: Peer | None = None
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.peer: Peer | None = None
 
 
 class RosterWire:
@@ -246,7 +245,7 @@ class RosterWire:
         while int(self._monitor.get(zmq.EVENTS)) & zmq.POLLIN:
             event, fd = _told(self._monitor)
             if event == zmq.EVENT_ACCEPTED:
-                self._open[fd] = _Connection(address=_peer_address(fd))
+                self._open[fd] = _Connection(_peer_address(fd))
             elif (connection := self._open.pop(fd, None)) and connection.peer:
                 self._leaving.append(connection.peer)
             elif connection:

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,7 +38,7 @@ def keep(home: Home, card: Card) -> None:
 def deaf(card: Card) -> Card:
     """The card of a twin that is not running: nothing listens on port 1."""
     twin = CardTwin(endpoint="http://127.0.0.1:1", access_key_id="A", secret_access_key="B", isolation="process")
-    return replace(card, stack="twin", twin=twin)
+    return card.but(stack="twin", twin=twin)
 
 
 def test_help_lists_every_command_and_loads_nothing_heavy() -> None:

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +244,7 @@ def make_node(folder: Path, index: int, count: int, **changes: Any) -> Node:
         scratch=folder / f"scratch-{index}",
         silence_s=5.0,
     )
-    return replace(node, **changes)
+    return node.but(**changes)
 
 
 @pytest.fixture

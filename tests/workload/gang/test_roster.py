@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +30,7 @@ def roster(count: int = 3, main_index: int = 0) -> Roster:
 
 
 def test_a_hello_survives_the_journey() -> None:
-    hello = replace(HELLO, facts={"CPU model": "x"}, problems=("one", "two"))
+    hello = HELLO.but(facts={"CPU model": "x"}, problems=("one", "two"))
     assert Hello.from_message(hello.message()) == hello
 
 
@@ -44,15 +43,15 @@ def test_a_hello_that_is_not_complete_is_refused(broken: dict[str, Any]) -> None
 
 
 def test_who_shows_the_key_of_another_index_is_refused() -> None:
-    verdict = roster().admit(2, replace(HELLO, index=1))
+    verdict = roster().admit(2, HELLO.but(index=1))
     assert isinstance(verdict, Refused)
     assert "it says that it is node 1, and its key is node 2's" in verdict.reason
 
 
 def test_a_second_one_of_an_index_is_refused_and_the_first_stays() -> None:
     there = roster()
-    there.admit(1, replace(HELLO, index=1, address="10.0.0.2"))
-    verdict = there.admit(1, replace(HELLO, index=1, address="10.0.0.66"))
+    there.admit(1, HELLO.but(index=1, address="10.0.0.2"))
+    verdict = there.admit(1, HELLO.but(index=1, address="10.0.0.66"))
     assert isinstance(verdict, Refused)
     assert there.members[1].address == "10.0.0.2"
 
@@ -66,7 +65,7 @@ def test_a_closed_roster_takes_nobody_and_says_why() -> None:
 
 
 def test_versions_that_differ_are_all_named_with_both_sides() -> None:
-    verdict = roster().admit(1, replace(HELLO, index=1, versions={"tutti": "2", "openmpi": "5.0"}))
+    verdict = roster().admit(1, HELLO.but(index=1, versions={"tutti": "2", "openmpi": "5.0"}))
     assert isinstance(verdict, Differs)
     for words in ("tutti: node 0 has 1, node 1 has 2", "mpich: node 0 has 5.0.2, node 1 has none", "openmpi"):
         assert words in verdict.reason
@@ -75,14 +74,14 @@ def test_versions_that_differ_are_all_named_with_both_sides() -> None:
 def test_main_is_first_in_the_order_of_ranks_wherever_its_index_is() -> None:
     there = roster(count=3, main_index=2)
     for index in (1, 2, 0):
-        there.admit(index, replace(HELLO, index=index))
+        there.admit(index, HELLO.but(index=index))
     assert [member.index for member in there.in_order] == [2, 0, 1]
 
 
 def test_the_ring_of_neighbours_goes_round_once() -> None:
     there = roster(count=4)
     for index in range(4):
-        there.admit(index, replace(HELLO, index=index))
+        there.admit(index, HELLO.but(index=index))
     at, seen = 0, []
     for _ in range(4):
         seen.append(at)
@@ -110,7 +109,7 @@ class Joining(RuleBasedStateMachine):
     @rule(key=st.integers(0, 4), index=st.integers(0, 4), version=st.sampled_from(["1", "1", "1", "2"]))
     def knock(self, key: int, index: int, version: str) -> None:
         before = dict(self.roster.members)
-        hello = replace(HELLO, index=index, versions={**VERSIONS, "tutti": version})
+        hello = HELLO.but(index=index, versions={**VERSIONS, "tutti": version})
         if key >= self.roster.count:
             return  # the wire lets no such key in
         verdict = self.roster.admit(key, hello)
