@@ -217,7 +217,7 @@ def bare(cluster: Cluster, program: str) -> float:
     options = ["-launcher", "ssh", "-launcher-exec", str(enter), "-localhost", address(0), "-bind-to", "none"]
     hosts = ["-hosts", ",".join(pids), "-n", str(NODES)]
     environ = {**environment_of("mpich"), "FI_TCP_IFACE": "eth0", "UCX_NET_DEVICES": "eth0"}
-    environ["MPIR_CVAR_POLLS_BEFORE_YIELD"] = "1"  # as the gang tells its ranks
+    environ |= {"MPIR_CVAR_POLLS_BEFORE_YIELD": "1", "UCX_MEM_EVENTS": "no"}  # as the gang tells its ranks
     begun = time.monotonic()
     subprocess.run(
         [

@@ -2,7 +2,7 @@
 
 To who uses them they are what `dataclass(frozen=True, kw_only=True)` makes, and mypy checks them as such. A dataclass
 compiles its methods when its module is imported, and `dataclasses` loads `inspect`: together a quarter of what a node's
-imports cost (docs/adr/0050).
+imports cost (docs/adr/0060).
 """
 
 from __future__ import annotations

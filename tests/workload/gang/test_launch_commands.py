@@ -148,6 +148,12 @@ def test_an_efa_pool_runs_over_efa_or_not_at_all() -> None:
     assert "UCX_NET_DEVICES" not in got
 
 
+def test_ucx_watches_memory_only_where_a_card_or_a_gpu_must_know_it() -> None:
+    assert daemon_environment(node(), LAYOUT, MPICH, {})["UCX_MEM_EVENTS"] == "no"
+    for changes in ({"efa": True}, {"gpus": 1}):
+        assert "UCX_MEM_EVENTS" not in daemon_environment(node(**changes), LAYOUT, MPICH, {})
+
+
 def test_nodes_on_one_host_use_no_shared_memory_of_open_mpis() -> None:
     apart = daemon_environment(node(), LAYOUT, OPENMPI, {})
     assert "OMPI_MCA_btl" not in apart
