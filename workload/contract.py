@@ -348,12 +348,7 @@ class Card(Record):
     twin: CardTwin | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            **vars(self),
-            "queues": [vars(queue) for queue in self.queues],
-            "definitions": [{**vars(d), "parameters": dict(d.parameters)} for d in self.definitions],
-            "twin": self.twin and vars(self.twin),
-        }
+        return self.plain()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

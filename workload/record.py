@@ -7,6 +7,7 @@ imports cost (docs/adr/0060).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self, dataclass_transform
 
 
@@ -39,6 +40,10 @@ class Record:
         """A copy with other values for these fields."""
         return type(self)(**{**vars(self), **changes})
 
+    def plain(self) -> dict[str, Any]:
+        """The fields by name, records in them as such dictionaries too: what JSON can hold."""
+        return {name: _plain(value) for name, value in vars(self).items()}
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__}.{name}: a record is fixed; take a copy with but({name}=...)")
 
@@ -53,3 +58,15 @@ class Record:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Record():
+            return value.plain()
+        case tuple() | list():
+            return [_plain(one) for one in value]
+        case Mapping():
+            return dict(value)
+        case _:
+            return value

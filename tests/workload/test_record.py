@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from types import MappingProxyType
+
 import pytest
 
 from workload.record import Record
@@ -46,3 +49,12 @@ def test_records_are_compared_by_class_and_value() -> None:
     assert Point(x=1) != Named(x=1, name="")
     assert len({Point(x=1), Point(x=1, y=2), Point(x=3)}) == 2
     assert repr(Point(x=1)) == "Point(x=1, y=2)"
+
+
+def test_plain_is_what_json_can_hold() -> None:
+    class Line(Record):
+        ends: tuple[Point, ...]
+        names: MappingProxyType[str, str] = MappingProxyType({})
+
+    plain = Line(ends=(Point(x=1), Point(x=2))).plain()
+    assert json.loads(json.dumps(plain)) == {"ends": [{"x": 1, "y": 2}, {"x": 2, "y": 2}], "names": {}}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,7 +45,7 @@ def test_a_later_crash_is_no_cause() -> None:
 
 def test_a_code_over_128_names_its_signal() -> None:
     assert str(ended(3, 1.0, 137)) == "rank 3 was ended by SIGKILL (137)"
-    assert str(replace(ended(3, 1.0, 137), out_of_memory=True)) == "rank 3 was ended by SIGKILL (137), out of memory"
+    assert str(ended(3, 1.0, 137).but(out_of_memory=True)) == "rank 3 was ended by SIGKILL (137), out of memory"
     assert str(ended(3, 1.0, 7)) == "rank 3 ended with 7"
     assert "from outside" in str(ended(3, 1.0, 137, reported=False))
     assert ended(0, 1.0, 255).signal == 0
