@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import botocore.session
@@ -186,5 +185,5 @@ def test_a_refusal_is_not_sent_again() -> None:
 def test_a_gang_is_told_how_often_nodes_of_its_pool_fail_where_that_is_known(card: Card) -> None:
     job = Job(command=["x"], nodes=2)
     assert "TUTTI_NODE_MTBF" not in environment(ask(job, card))
-    known = replace(card, queues=tuple(replace(queue, node_mtbf_days=200) for queue in card.queues))
+    known = card.but(queues=tuple(queue.but(node_mtbf_days=200) for queue in card.queues))
     assert environment(ask(job, known))["TUTTI_NODE_MTBF"] == "17280000"
