@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,6 +10,7 @@ import typer
 from tutti.cli.common import new_app
 from tutti.cli.screen import as_json
 from tutti.errors import InputError, Problem, likely
+from workload.contract import Card, CardDefinition, CardQueue, CardTwin
 
 app = new_app()
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -43,7 +44,7 @@ def schemas() -> dict[str, Callable[[], dict[str, Any]]]:
         "hosts": lambda: _listed("tutti.cli.hosts", "Host"),
         "schedule-ls": lambda: _listed("tutti.schedule", "Scheduled"),
         "data-ls": lambda: _listed("tutti.data", "Entry"),
-        "card": lambda: _of("workload.contract", "Card"),
+        "card": _card,
     }
 
 
@@ -111,3 +112,21 @@ def _of(module: str, name: str) -> dict[str, Any]:
     from pydantic import TypeAdapter  # noqa: PLC0415  the same
 
     return TypeAdapter(getattr(import_module(module), name)).json_schema(mode="serialization")
+
+
+def _card() -> dict[str, Any]:
+    """The schema of the cluster card: of its records as models, which pydantic can read."""
+    from typing import get_type_hints  # noqa: PLC0415  only where a schema is wanted
+
+    from pydantic import Field, create_model  # noqa: PLC0415  the same
+
+    made: dict[str, Any] = {}
+    for record in (CardQueue, CardDefinition, CardTwin, Card):
+        hints = get_type_hints(record, localns=made)
+        fields: dict[str, Any] = {}
+        for name in record.FIELDS:
+            default = getattr(record, name, ...)
+            fields[name] = (hints[name], Field(default_factory=dict) if isinstance(default, Mapping) else default)
+        made[record.__name__] = create_model(record.__name__, __doc__=record.__doc__, **fields)
+    whole: dict[str, Any] = made["Card"].model_json_schema()
+    return whole
