@@ -115,7 +115,7 @@ def _check_network(keys: Keys, facts: Facts, problems: Problems) -> None:
     if keys.shared and not SHARED.fullmatch(keys.shared):
         problems.refuse("shared", keys.shared, "organization/project/stack", example="organization/tutti/shared")
     if keys.shared and not keys.pools:
-        problems.refuse("pools", [], "a pool or more: a stack that only shares has a network of its own", example=[])
+        problems.refuse("pools", [], "a pool or more: a stack that only shares has a network of its own", example=None)
 
 
 def _check_numbers(keys: Keys, problems: Problems) -> None:

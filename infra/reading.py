@@ -45,21 +45,44 @@ class Problems(list[Problem]):
 
     def refuse(self, key: str, got: object, allowed: str, *, example: object) -> None:
         """Note that `key` cannot be `got`; `example` is a value that would do."""
-        nested = any(c in key for c in "[.")
-        text = example if isinstance(example, str) else json.dumps(example)
-        words = ["pulumi", "config", "set", *(["--path"] if nested else []), key, text]
-        self.append(Problem(key=key, got=got, allowed=allowed, fix=shlex.join(words)))
+        self.append(Problem(key=key, got=got, allowed=allowed, fix=setting(key, example)))
 
     def unknown(self, key: str, got: object, known: Sequence[str]) -> None:
-        nested = any(c in key for c in "[.")
-        fix = shlex.join(["pulumi", "config", "rm", *(["--path"] if nested else []), key])
-        self.append(Problem(key=key, got=got, allowed=f"one of the keys {', '.join(known)}", fix=fix))
+        self.append(Problem(key=key, got=got, allowed=f"one of the keys {', '.join(known)}", fix=setting(key, None)))
 
     def finish(self, unread: frozenset[str] = frozenset(), *, readable: int = 0) -> None:
         """Raise ConfigError where there are problems; those after the first `readable` are not told of unread keys."""
         told = [p for i, p in enumerate(self) if i < readable or re.split(r"[.\[]", p.key)[0] not in unread]
         if told:
             raise ConfigError(told)
+
+
+def setting(key: str, value: object) -> str:
+    """The command that gives `key`, perhaps a path such as `pools[0].zone`, a value; where it is empty, the default's.
+
+    `pulumi config set KEY VALUE` makes a string of whatever it is given, and a string is no list or object: these are
+    set leaf by leaf, and what was there before is removed first.
+    """
+    path = ["--path"] if any(c in key for c in "[.") else []
+    if isinstance(value, str | bool | int):
+        return shlex.join(["pulumi", "config", "set", *path, key, _text(value)])
+    remove = shlex.join(["pulumi", "config", "rm", *path, key])
+    if not (leaves := _leaves(key, value)):
+        return remove
+    words = [word for at, leaf in leaves for word in ("--plaintext", f"{at}={leaf}")]
+    return f"{remove} && {shlex.join(['pulumi', 'config', 'set-all', '--path', *words])}"
+
+
+def _leaves(at: str, value: object) -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [leaf for name, inner in value.items() for leaf in _leaves(f"{at}.{name}", inner)]
+    if isinstance(value, list | tuple):
+        return [leaf for i, inner in enumerate(value) for leaf in _leaves(f"{at}[{i}]", inner)]
+    return [] if value is None else [(at, _text(value))]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def camel(name: str) -> str:
