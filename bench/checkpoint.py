@@ -3,9 +3,10 @@
     make bench-checkpoint        or: python bench/checkpoint.py [--gib 1] [--ranks 2] [--rounds 5] [--folder PLACE]
 
 All in one run, interleaved, by the same ranks: each round writes plain files, saves a checkpoint and writes with
-tensorstore, and reads all of it back. Every read is cold: the pages are dropped (POSIX_FADV_DONTNEED), and that none is
-left is checked (mincore). Figures are medians. The last line is JSON; save_fraction and restore_fraction are speeds
-as a share of the plain ones. It exits with 1 where one of them is below 0.8.
+tensorstore, and reads all of it back, in this order and the other way round in turn. Every read is cold: the pages are
+dropped (POSIX_FADV_DONTNEED), and that none is left is checked (mincore). Figures are medians. The last line is JSON;
+save_fraction and restore_fraction are speeds as a share of the plain ones. It exits with 1 where one of them is below
+0.8.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,19 +95,35 @@ def run_rank(given: argparse.Namespace) -> int:
         timed(name, work)
         assert np.array_equal(data, back), "what was read is not what was written"
 
+    def write_plain() -> None:
+        old = plain.with_suffix(".old")  # as a checkpoint: the one before goes when the new one is whole
+        if plain.exists():
+            plain.rename(old)
+        timed("plain write", lambda: plain_write(plain, data.data.cast("B")))
+        old.unlink(missing_ok=True)
+
+    def save(step: int) -> None:
+        timed("save", lambda: checkpoints.save(step, block))
+        while len(list(place.glob("step-*"))) > 1:  # the one before goes in the background: not while others write
+            time.sleep(0.01)
+        comm.Barrier()
+
     # The first round is not counted: memory that nobody has used yet is slow in a virtual machine.
     with Checkpoints.open(str(place), comm, every="1h", keep=1, say=lambda _: None) as checkpoints:
         for number in range(given.rounds + 1):
-            old = plain.with_suffix(".old")  # as a checkpoint: the one before goes when the new one is whole
-            if plain.exists():
-                plain.rename(old)
-            timed("plain write", lambda: plain_write(plain, data.data.cast("B")))
-            old.unlink(missing_ok=True)
-            timed("save", lambda step=number: checkpoints.save(step, block))  # type: ignore[misc]  # binds now
-            timed("tensorstore write", library_write)
-            timed_cold("plain read", plain, lambda: plain_read(plain, back.data.cast("B")))
-            timed_cold("restore", place, lambda: checkpoints.restore(into))
-            timed_cold("tensorstore read", library, library_read)
+            turn = 1 if number % 2 else -1
+            for write in (
+                write_plain,
+                partial(save, number),
+                lambda: timed("tensorstore write", library_write),
+            )[::turn]:
+                write()
+            for name, path, read in (
+                ("plain read", plain, lambda: plain_read(plain, back.data.cast("B"))),
+                ("restore", place, lambda: checkpoints.restore(into)),
+                ("tensorstore read", library, library_read),
+            )[::turn]:
+                timed_cold(name, path, read)
             if not number:
                 seconds.clear()
         after_ns = per_call(lambda step: checkpoints.after(step, block), given.rounds + 1)
