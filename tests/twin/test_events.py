@@ -181,6 +181,15 @@ def test_a_disabled_rule_sends_nothing(desk: Desk) -> None:
     assert desk.client("sqs").receive_message(QueueUrl=silent).get("Messages", []) == [], job
 
 
+def test_a_pattern_that_cannot_be_read_silences_no_other_rule(desk: Desk) -> None:
+    heard, arn = a_queue(desk)
+    broken = {"detail": {"createdAt": [{"numeric": ["?", 5]}]}}
+    with a_rule(desk, broken, {"Arn": arn}), a_rule(desk, {"detail": {"status": ["SUCCEEDED"]}}, {"Arn": arn}):
+        job = desk.single("true")
+        [event] = collect(desk, heard, bool)
+    assert event["detail"]["jobId"] == job
+
+
 EVENT = {
     "id": "1",
     "time": "2026-11-20T13:00:00Z",

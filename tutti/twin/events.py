@@ -65,11 +65,7 @@ class EventBridge:
     def _send_all(self) -> None:
         while (made := self._events.get()) is not None:
             for rule in self._rules():
-                if (
-                    rule.state == "ENABLED"
-                    and rule.event_pattern.get_pattern()
-                    and rule.event_pattern.matches_event(made)
-                ):
+                if rule.state == "ENABLED" and _fits(rule, made):
                     for target in list(rule.targets):
                         self._send(rule, target, made)
 
@@ -81,3 +77,12 @@ class EventBridge:
         except Exception as error:  # noqa: BLE001  a target may fail in any way, and no other may suffer from it
             what = f"{made['detail-type']} of {made['detail'].get('jobId')}"
             _LOG.warning("rule %s could not send %s to %s: %s", rule.name, what, target["Arn"], error)
+
+
+def _fits(rule: Any, made: Mapping[str, Any]) -> bool:
+    """Whether a rule has a pattern that the event fits; one that cannot be read, which AWS would not take, does not."""
+    try:
+        return bool(rule.event_pattern.get_pattern()) and bool(rule.event_pattern.matches_event(made))
+    except Exception as error:  # noqa: BLE001  moto takes any pattern, and no other rule may suffer from it
+        _LOG.warning("the pattern of rule %s cannot be read: %s", rule.name, error)
+        return False
