@@ -181,6 +181,18 @@ def test_a_disabled_rule_sends_nothing(desk: Desk) -> None:
     assert desk.client("sqs").receive_message(QueueUrl=silent).get("Messages", []) == [], job
 
 
+def test_another_bus_gets_them_and_hands_them_on_by_its_own_rules(desk: Desk) -> None:
+    url, arn = a_queue(desk)
+    events = desk.client("events")
+    bus = events.create_event_bus(Name="other")["EventBusArn"]
+    events.put_rule(Name="theirs", EventBusName="other", EventPattern=json.dumps({"source": ["aws.batch"]}))
+    events.put_targets(Rule="theirs", EventBusName="other", Targets=[{"Id": "1", "Arn": arn}])
+    with a_rule(desk, {"detail": {"status": ["SUCCEEDED"], "jobName": ["bussed"]}}, {"Arn": bus}):
+        job = desk.single("true", jobName="bussed")
+        [event] = collect(desk, url, bool)
+    assert (event["detail"]["jobId"], event["detail-type"]) == (job, "Batch Job State Change")
+
+
 def test_a_pattern_that_cannot_be_read_silences_no_other_rule(desk: Desk) -> None:
     heard, arn = a_queue(desk)
     broken = {"detail": {"createdAt": [{"numeric": ["?", 5]}]}}
