@@ -33,9 +33,7 @@ def aws(desk: Home, tmp_path_factory: pytest.TempPathFactory) -> Aws:
         pytest.skip(why)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TUTTI_"))}
     kept |= {"TUTTI_HOME": str(desk.root), "HOME": str(tmp_path_factory.mktemp("aws-home")), "TUTTI": sys.executable}
-    script = (
-        'eval "$("$TUTTI" -m tutti.cli twin env)" && "$TUTTI" -c "import json, os; print(json.dumps(dict(os.environ)))"'
-    )
+    script = 'lines=$("$TUTTI" -m tutti twin env) && eval "$lines" && "$TUTTI" -c "import json, os; print(json.dumps(dict(os.environ)))"'
     said = subprocess.run(["bash", "-c", script], env=kept, capture_output=True, text=True, timeout=60, check=True)
     environ = json.loads(said.stdout)
 

@@ -34,7 +34,7 @@ class Stranger:
         """`tutti ARGS...`."""
         places = {"HOME": str(self.home), "TUTTI_HOME": str(self.home / "h"), "TMPDIR": str(self.home)}
         return subprocess.run(
-            [str(self.programs / "python"), "-m", "tutti.cli", *args],
+            [str(self.programs / "python"), "-m", "tutti", *args],
             env={**places, "PATH": f"{self.programs}:/usr/bin:/bin"},
             cwd=self.home,
             user=NOBODY,
