@@ -30,7 +30,7 @@ def test_queues_come_in_the_order_of_the_pools_high_before_low(stack: Any) -> No
 def test_a_node_is_told_by_cores_and_by_what_a_job_may_ask(stack: Any) -> None:
     gang = stack().outputs["card"]["queues"][0]
     assert (gang["vcpus"], gang["cores"], gang["memory_mib"]) == (8, 4, 15073)
-    assert (gang["zone"], gang["capacity"], gang["instance_types"]) == ("us-west-2a", "on-demand", ("c7i.2xlarge",))
+    assert (gang["zone"], gang["capacity"], gang["instance_types"]) == ("us-west-2a", "on-demand", ["c7i.2xlarge"])
 
 
 def test_cards_that_drop_idle_connections_are_told(stack: Any) -> None:
@@ -41,7 +41,7 @@ def test_cards_that_drop_idle_connections_are_told(stack: Any) -> None:
 def test_definitions_name_their_pool_and_their_images_mpis(stack: Any, variations: dict[str, dict[str, Any]]) -> None:
     card = stack(**variations["three-pools"]).outputs["card"]
     found = {d["name"]: d for d in card["definitions"]}
-    assert (found["dev-cuda-gpu-mpi"]["pool"], found["dev-cuda-gpu-mpi"]["mpis"]) == ("gpu", ("openmpi",))
+    assert (found["dev-cuda-gpu-mpi"]["pool"], found["dev-cuda-gpu-mpi"]["mpis"]) == ("gpu", ["openmpi"])
     assert (found["dev-mpi"]["pool"], found["dev-mpi"]["mpis"]) == ("mpi", ("mpich", "openmpi"))
 
 
