@@ -42,7 +42,7 @@ def test_definitions_name_their_pool_and_their_images_mpis(stack: Any, variation
     card = stack(**variations["three-pools"]).outputs["card"]
     found = {d["name"]: d for d in card["definitions"]}
     assert (found["dev-cuda-gpu-mpi"]["pool"], found["dev-cuda-gpu-mpi"]["mpis"]) == ("gpu", ["openmpi"])
-    assert (found["dev-mpi"]["pool"], found["dev-mpi"]["mpis"]) == ("mpi", ("mpich", "openmpi"))
+    assert (found["dev-mpi"]["pool"], found["dev-mpi"]["mpis"]) == ("mpi", ["mpich", "openmpi"])
 
 
 def test_the_grace_is_what_every_pool_gives(stack: Any, variations: dict[str, dict[str, Any]]) -> None:
