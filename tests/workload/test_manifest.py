@@ -1,6 +1,8 @@
 """A manifest is believed as it was written, or not at all."""
 
 import string
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -108,3 +110,11 @@ def test_a_checksum_in_parts_is_that_of_the_whole(parts: list[bytes]) -> None:
     # zlib's, although another library may have summed: a checkpoint is read where that one is not.
     assert crc == f"{zlib.crc32(b''.join(parts)):08x}"
     assert set(crc) <= set(string.hexdigits.lower())
+
+
+def test_where_the_fast_library_is_not_installed_the_sum_is_the_same() -> None:
+    """CRC-32's published check value, with zlib-ng and without."""
+    ask = "from workload.manifest import checksum; print(checksum(b'123456789'))"
+    for before in ("", "import sys; sys.modules['zlib_ng'] = None; "):
+        done = subprocess.run([sys.executable, "-c", before + ask], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "cbf43926"
