@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import shlex
 import time
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from tutti.aws import told
-from tutti.errors import InputError, NotFoundError, Problem
+from tutti.errors import InputError, NotFoundError, Problem, TuttiError
 from tutti.jobs import container_of
 from workload.contract import SHARED_SCHEME, Tag
 from workload.documents import program_of
@@ -28,9 +29,21 @@ MOST_OBJECTS: Final = 1000  # of each input whose ETags are kept: one call; beyo
 INPUTS: Final = variable("inputs")
 
 
+class CapsuleWarning(UserWarning):
+    """A job was submitted, and its capsule could not be written."""
+
+
+def keep(cluster: Cluster, job_id: str, document: Mapping[str, Any]) -> None:
+    """Write the capsule of a job that was just submitted. Where that fails it is a warning: the job is there."""
+    try:
+        _write(cluster, job_id, document)
+    except TuttiError as error:
+        words = f"{job_id} was submitted, but its capsule was not kept, so that tutti rerun cannot know it: {error}"
+        warnings.warn(words, CapsuleWarning, stacklevel=2)
+
+
 @told
-def keep(cluster: Cluster, job_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the capsule of a job that was just submitted; the capsule."""
+def _write(cluster: Cluster, job_id: str, document: Mapping[str, Any]) -> None:
     capsule = {
         "version": CAPSULE_VERSION,
         "job": job_id,
@@ -48,7 +61,6 @@ def keep(cluster: Cluster, job_id: str, document: Mapping[str, Any]) -> dict[str
         Body=json.dumps(capsule, indent=1).encode(),
         ContentType="application/json",
     )
-    return capsule
 
 
 @told

@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tutti.errors import TuttiError
 
 if TYPE_CHECKING:
     from tutti.jobs import Details, Node
     from workload.contract import Card
 
 
-def job(details: Details, nodes: Sequence[Node]) -> str:
-    """A job with its nodes."""
+class Cell:
+    """An output of the notebook that is drawn again in its place.
+
+    Raises
+    ------
+    TuttiError
+        from the constructor: this is no notebook.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._ipython: Any = import_module("IPython.display")
+        except ModuleNotFoundError as error:
+            raise TuttiError("no notebook here (IPython is missing): use wait(), result() or follow()") from error
+        self._handle = self._ipython.display(self._ipython.HTML(""), display_id=True)
+        if self._handle is None:
+            raise TuttiError("no notebook here: use wait(), result() or follow()")
+
+    def draw(self, text: str) -> None:
+        """Show this in place of what was shown."""
+        self._handle.update(self._ipython.HTML(text))
+
+
+def job(details: Details, nodes: Sequence[Node], progress: Mapping[str, Any] | None = None) -> str:
+    """A job with its nodes, and how far it is where it says that."""
     facts = [
         ("id", details.id),
         ("state", details.state),
@@ -23,7 +49,16 @@ def job(details: Details, nodes: Sequence[Node]) -> str:
     rows = [(n.index, n.state, "" if n.exit_code is None else n.exit_code, n.address) for n in nodes]
     head = f"<b>{html.escape(details.name)}</b>"
     told = table((), [(name, value) for name, value in facts if value not in (None, "")])
-    return head + told + table(("node", "state", "code", "address"), rows)
+    return head + told + _bar(progress) + table(("node", "state", "code", "address"), rows)
+
+
+def _bar(progress: Mapping[str, Any] | None) -> str:
+    if not progress:
+        return ""
+    step, total = progress.get("step", 0), progress.get("total")
+    of = f" of {total}" if total else ""
+    gauge = f'<progress value="{float(step)}" max="{float(total)}"></progress> ' if total else ""
+    return f"<div>{gauge}step {html.escape(str(step))}{html.escape(of)}</div>"
 
 
 def cluster(card: Card) -> str:

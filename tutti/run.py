@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tutti import batch, notebook
+from tutti import batch, capsule, notebook
 from tutti.aws import told
+from tutti.core.events import parse_event
 from tutti.errors import TuttiError
 from tutti.jobs import Details, Node
 from tutti.listing import describe, describe_one, nodes_of, resolve
@@ -16,7 +17,7 @@ from tutti.logs import CALLS_A_S, Follower, LogLine, Stream, read_all, streams_o
 from tutti.patience import Patience
 from tutti.resubmit import again, resumption
 from tutti.submission import prepare, send
-from workload.contract import Limits
+from workload.contract import Event, Limits
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
@@ -157,6 +158,29 @@ class Run:
             raise AssertionError("following a job always ends with its state")
         return last
 
+    def watch(self) -> Details:
+        """In a notebook: the job, its nodes and its progress in one output, drawn again until the end.
+
+        Raises
+        ------
+        TuttiError
+            this is no notebook.
+        """
+        cell = notebook.Cell()
+        job = self.details()
+        nodes, progress = self.nodes(job), None
+        for item in self.follow():
+            if isinstance(item, StateChange):
+                job = item.job
+                nodes = self.nodes(job)
+            else:
+                happening = parse_event(item.line)
+                if happening is None or happening.event is not Event.PROGRESS:
+                    continue
+                progress = happening.fields
+            cell.draw(notebook.job(job, nodes, progress))
+        return job
+
     def result(self) -> Details:
         """Wait for the end.
 
@@ -203,4 +227,6 @@ class Run:
             self.details()  # raises, and names the nearest ids
         document = batch.signed(made(items[0]), self.cluster.user)
         batch.check_size(document)
-        return Run(batch.send(self.cluster.submitter, document), self.cluster)
+        job_id = batch.send(self.cluster.submitter, document)
+        capsule.keep(self.cluster, job_id, document)
+        return Run(job_id, self.cluster)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from tests.tutti.stubbed import Stubbed
 from tutti import Cluster, Job, capsule
@@ -51,17 +52,36 @@ def test_a_changed_or_missing_input_is_named_before_anything_is_sent(tutti: Tutt
 
 
 def test_a_run_that_tutti_did_not_submit_has_no_capsule(tutti: Tutti, run: Run, cluster: Cluster) -> None:
-    again = run.resubmit()
-    told = tutti("rerun", again.id)
+    definition = run.details().definition
+    bare = cluster.batch.submit_job(jobName="bare", jobQueue="twin-mpi-high", jobDefinition=definition)["jobId"]
+    told = tutti("rerun", bare)
     assert told.returncode == 3
     assert "tutti resubmit" in told.stderr
-    again.cancel()
+    Run(bare, cluster).cancel()
+
+
+def test_a_resumption_s_capsule_names_the_run_that_it_goes_on_from(cluster: Cluster) -> None:
+    first = Job(command=["true"], nodes=1, checkpoint="shared:work/line").submit(cluster)
+    first.result()
+    second = first.resume()
+    assert capsule.read(cluster, second.id)["resumes"] == first.id
+    second.cancel()
+
+
+def test_a_submission_whose_capsule_cannot_be_kept_is_a_warning_and_not_a_lost_job(cluster: Cluster) -> None:
+    def refuse(**_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="s3")
+
+    cluster.s3.meta.events.register("before-call.s3.PutObject", refuse)
+    with pytest.warns(capsule.CapsuleWarning, match="was submitted, but its capsule was not kept"):
+        run = Job(command=["true"], nodes=1).submit(cluster)
+    assert run.result().state == "SUCCEEDED"
 
 
 def test_two_runs_are_compared_in_the_user_s_terms(tutti: Tutti, cluster: Cluster, run: Run) -> None:
     other = Job(command=["sh", "-c", "exit 3"], nodes=2, name="cat", env={"LEVEL": "2"}).submit(cluster)
     other.wait()
-    found = {d["what"]: (d[run.id], d[other.id]) for d in json.loads(tutti("diff", run.id, other.id, "--json").stdout)}
+    found = {d["what"]: (d["one"], d["other"]) for d in json.loads(tutti("diff", run.id, other.id, "--json").stdout)}
     assert found["environment.LEVEL"] == ("1", "2")
     assert found["nodes"] == ("1", "2")
     assert found["code"] == ("0", "3")

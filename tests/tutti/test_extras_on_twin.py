@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tutti import Cluster, Job
+from tutti.errors import TuttiError
 from tutti.run import Run
 from tutti.schedule import as_input
 
@@ -151,3 +154,27 @@ def test_a_job_is_usable_in_a_notebook(cluster: Cluster) -> None:
     assert run.id in html
     assert "SUCCEEDED" in html
     assert "twin-mpi-high" in cluster._repr_html_()
+
+
+def test_a_notebook_s_output_is_drawn_again_with_the_job_s_progress(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    handle = SimpleNamespace(update=drawn.append)
+    display = SimpleNamespace(HTML=str, display=lambda _, display_id: handle if display_id else None)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=display))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    command = ["python", "-m", "mpi4py", "-m", "workload", "run", "ring", "--laps", "2"]
+    done = Job(command=command, nodes=2, ranks_per_node=1).submit(cluster).watch()
+    assert done.state == "SUCCEEDED"
+    assert "SUCCEEDED" in drawn[-1]
+    assert '<progress value="2.0" max="2.0"></progress> step 2 of 2' in drawn[-1]
+    assert any("RUNNING" in frame for frame in drawn)
+
+
+def test_watching_outside_a_notebook_is_refused_with_what_to_use(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "IPython.display", None)
+    with pytest.raises(TuttiError, match=r"no notebook here .* use wait\(\)"):
+        Run("any", cluster).watch()

@@ -33,7 +33,7 @@ def diff(
     ends = [_end(run) for run in runs]
     found += [(name, ends[0][name], ends[1][name]) for name in ends[0] if ends[0][name] != ends[1][name]]
     if json:
-        print(as_json([{"what": what, one: first, other: second} for what, first, second in found]))
+        print(as_json([{"what": what, "one": first, "other": second} for what, first, second in found]))
     elif not found:
         print("no difference")
     else:

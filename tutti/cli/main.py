@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any, Final
@@ -116,6 +117,7 @@ def root(
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; every error becomes words on stderr and an exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    warnings.showwarning = lambda message, *_, **__: print(f"tutti: {message}", file=sys.stderr)
     code = _run(arguments)
     try:
         sys.stdout.flush()

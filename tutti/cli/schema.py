@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import typer
 
+from tutti.cli.answers import answers
 from tutti.cli.common import new_app
 from tutti.cli.screen import as_json
 from tutti.errors import InputError, Problem, likely
-from workload.contract import Card, CardDefinition, CardQueue, CardTwin
 
 app = new_app()
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -35,17 +35,7 @@ def schema(
 
 def schemas() -> dict[str, Callable[[], dict[str, Any]]]:
     """Every schema by name, made when it is asked for."""
-    return {
-        "job": _job,
-        "sweep": _sweep,
-        "status": lambda: _listed("tutti.jobs", "Summary"),
-        "status-id": _status_of_one,
-        "queues": lambda: _listed("tutti.queues", "QueueState"),
-        "hosts": lambda: _listed("tutti.cli.hosts", "Host"),
-        "schedule-ls": lambda: _listed("tutti.schedule", "Scheduled"),
-        "data-ls": lambda: _listed("tutti.data", "Entry"),
-        "card": _card,
-    }
+    return {"job-file": _job, "sweep-file": _sweep, **answers()}
 
 
 def _job() -> dict[str, Any]:
@@ -90,43 +80,3 @@ def _sweep() -> dict[str, Any]:
         "oneOf": [{"required": [way]} for way in ("grid", "list", "random")],
         "additionalProperties": False,
     }
-
-
-def _status_of_one() -> dict[str, Any]:
-    whole, nodes = _of("tutti.jobs", "Details"), _listed("tutti.jobs", "Node")
-    whole["$defs"] = {**whole.get("$defs", {}), **nodes.pop("$defs", {})}
-    whole["properties"]["node_list"] = nodes
-    return whole
-
-
-def _listed(module: str, name: str) -> dict[str, Any]:
-    items = _of(module, name)
-    definitions = items.pop("$defs", {})
-    return {"type": "array", "items": items, **({"$defs": definitions} if definitions else {})}
-
-
-def _of(module: str, name: str) -> dict[str, Any]:
-    """The schema of a dataclass: an answer is its fields as they are."""
-    from importlib import import_module  # noqa: PLC0415  only where a schema is wanted
-
-    from pydantic import TypeAdapter  # noqa: PLC0415  the same
-
-    return TypeAdapter(getattr(import_module(module), name)).json_schema(mode="serialization")
-
-
-def _card() -> dict[str, Any]:
-    """The schema of the cluster card: of its records as models, which pydantic can read."""
-    from typing import get_type_hints  # noqa: PLC0415  only where a schema is wanted
-
-    from pydantic import Field, create_model  # noqa: PLC0415  the same
-
-    made: dict[str, Any] = {}
-    for record in (CardQueue, CardDefinition, CardTwin, Card):
-        hints = get_type_hints(record, localns=made)
-        fields: dict[str, Any] = {}
-        for name in record.FIELDS:
-            default = getattr(record, name, ...)
-            fields[name] = (hints[name], Field(default_factory=dict) if isinstance(default, Mapping) else default)
-        made[record.__name__] = create_model(record.__name__, __doc__=record.__doc__, **fields)
-    whole: dict[str, Any] = made["Card"].model_json_schema()
-    return whole

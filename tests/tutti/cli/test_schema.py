@@ -6,10 +6,12 @@ import json
 import subprocess
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tutti import Cluster, Job
 from tutti.cli.schema import schemas
 from tutti.jobfile import JobFile
 
@@ -26,7 +28,7 @@ def accepts(name: str, value: object) -> bool:
 
 
 def test_the_job_schema_knows_every_key_with_its_description() -> None:
-    properties = schemas()["job"]()["properties"]
+    properties = schemas()["job-file"]()["properties"]
     assert set(properties) == {f.alias or n for n, f in JobFile.model_fields.items()}
     assert all(p.get("description") for p in properties.values())
 
@@ -43,7 +45,7 @@ def test_the_job_schema_knows_every_key_with_its_description() -> None:
     ],
 )
 def test_an_editor_sees_what_is_wrong_in_a_job_file(job: dict[str, Any], good: bool) -> None:
-    assert accepts("job", job) is good
+    assert accepts("job-file", job) is good
 
 
 @pytest.mark.parametrize(
@@ -56,24 +58,79 @@ def test_an_editor_sees_what_is_wrong_in_a_job_file(job: dict[str, Any], good: b
     ],
 )
 def test_an_editor_sees_what_is_wrong_in_a_sweep_file(sweep: dict[str, Any], good: bool) -> None:
-    assert accepts("sweep", sweep) is good
+    assert accepts("sweep-file", sweep) is good
 
 
-def test_answers_are_as_their_schemas_say(tutti: Tutti) -> None:
-    job_id = tutti("submit", "--nodes", "1", "--", "true").stdout.strip()
-    tutti("wait", job_id)
-    for name, args in (
-        ("status", ["status"]),
-        ("status-id", ["status", job_id]),
-        ("queues", ["queues"]),
-        ("hosts", ["hosts"]),
-        ("data-ls", ["data", "ls"]),
-        ("card", ["cluster", "show"]),
-    ):
-        assert accepts(name, json.loads(tutti(*args, "--json").stdout)), name
+# name -> the command that answers so; ID is a job that is done, FILE and SWEEP lie in the folder of the test
+ANSWERS = {
+    "submit": ["submit", "--nodes", "1", "--", "true"],
+    "submit-at": ["submit", "--nodes", "1", "--name", "later", "--at", "+2h", "--", "true"],
+    "submit-dry-run": ["submit", "--nodes", "2", "--dry-run", "--", "true"],
+    "submit-wait": ["submit", "--nodes", "1", "--wait", "--", "true"],
+    "status": ["status"],
+    "status-id": ["status", "ID"],
+    "wait": ["wait", "ID"],
+    "cancel": ["cancel", "ID"],
+    "resubmit": ["resubmit", "ID"],
+    "rerun": ["rerun", "ID"],
+    "resume": ["resume", "ID"],
+    "diff": ["diff", "ID", "done"],
+    "checkpoints-ls": ["checkpoints", "ls", "ID"],
+    "checkpoints-verify": ["checkpoints", "verify", "ID"],
+    "checkpoints-prune": ["checkpoints", "prune", "ID"],
+    "top": ["top", "ID"],
+    "hosts": ["hosts"],
+    "queues": ["queues"],
+    "schedule-ls": ["schedule", "ls"],
+    "sweep": ["sweep", "SWEEP", "--wait"],
+    "data-put": ["data", "put", "FILE", "schema/"],
+    "data-ls": ["data", "ls", "schema/"],
+    "data-get": ["data", "get", "schema/job.sh", "FILE"],
+    "data-sync": ["data", "sync", "FOLDER", "schema"],
+    "data-rm": ["data", "rm", "-r", "schema"],
+    "report": ["report", "ID"],
+    "cost": ["cost"],
+    "why": ["why", "ID"],
+    "doctor": ["doctor"],
+    "port": ["port", "FILE"],
+    "cluster-list": ["cluster", "list"],
+    "cluster-show": ["cluster", "show"],
+    "drill": ["drill", "delay", "ID", "--node", "0", "--seconds", "0"],
+}
+ELSEWHERE = {
+    "logs": "one object a line, below",
+    "schedule-rm": "below",
+    "checkpoints-save": "test_checkpoints.py: it needs a program that answers",
+    "checkpoints-stop": "the same",
+}
+
+
+def test_every_answer_is_as_its_schema_says(tutti: Tutti, cluster: Cluster, tmp_path: Path) -> None:
+    done = Job(command=["true"], nodes=1, name="done", checkpoint="shared:work/schema").submit(cluster)
+    done.result()
+    sweep, file = tmp_path / "sweep.yaml", tmp_path / "job.sh"
+    sweep.write_text('job: {nodes: 1, command: ["test", "{n}", "=", "0"]}\nlist: [{n: 1}]\n')
+    file.write_text("#!/bin/sh\n#SBATCH -N 2 --exclusive\n#SBATCH --licenses=x\nsrun true\n")
+    words = {"ID": done.id, "FILE": str(file), "SWEEP": str(sweep), "FOLDER": str(tmp_path)}
+    given = {}
+    for name, args in ANSWERS.items():
+        told = tutti(*(words.get(word, word) for word in args), "--json") if "--" not in args else _before(tutti, args)
+        given[name] = json.loads(told.stdout)
+        assert accepts(name, given[name]), (name, given[name], told.stderr)
+    for line in tutti("logs", done.id, "--json").stdout.splitlines():
+        assert accepts("logs", json.loads(line)), line
+    later = [s["name"] for s in given["schedule-ls"] if s["job"] == "later"]
+    assert accepts("schedule-rm", json.loads(tutti("schedule", "rm", *later, "--json").stdout))
+    assert set(schemas()) == {"job-file", "sweep-file", *ANSWERS, *ELSEWHERE}
+
+
+def _before(tutti: Tutti, args: list[str]) -> subprocess.CompletedProcess[str]:
+    """With --json before the program."""
+    at = args.index("--")
+    return tutti(*args[:at], "--json", *args[at:])
 
 
 def test_schemas_are_listed_and_printed(tutti: Tutti) -> None:
     assert tutti("schema").stdout.split() == list(schemas())
-    assert json.loads(tutti("schema", "job").stdout)["title"] == "tutti job"
+    assert json.loads(tutti("schema", "job-file").stdout)["title"] == "tutti job-file"
     assert tutti("schema", "jobs").returncode == 2
