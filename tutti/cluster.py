@@ -230,7 +230,8 @@ def card_from_text(text: str, name: str) -> Card:
 def _session(profile: str | None, region: str | None) -> Session:
     import boto3  # noqa: PLC0415  0.3 s: only for commands that speak to AWS
 
-    session = boto3.Session(profile_name=profile, region_name=region)
+    # AWS_REGION is what the AWS CLI and every other SDK read; boto3 knows AWS_DEFAULT_REGION alone
+    session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION"))
     if session.region_name is None:
         raise InputError([Problem(where="", what="no AWS region is set", remedy=REGION)])
     return session

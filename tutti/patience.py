@@ -20,15 +20,20 @@ Tell = Callable[[str], None]
 class Patience:
     """Asks AWS again, with new clients, for as long as it takes.
 
-    `tell` gets each trouble's words once. Silence is waited out only where somebody has answered before, so that a
-    wrong endpoint is told at once; a twin that is silent is down, and its jobs with it.
+    `tell` gets each trouble's words once. Only what once worked is waited for (`answered`: it has before this), so that
+    credentials that never were good and a wrong endpoint are told at once. A twin that is silent is down.
     """
 
     def __init__(
-        self, cluster: Cluster, *, tell: Tell | None = None, sleep: Callable[[float], None] = time.sleep
+        self,
+        cluster: Cluster,
+        *,
+        tell: Tell | None = None,
+        answered: bool = False,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._cluster, self._tell, self._sleep = cluster, tell, sleep
-        self._answered = self._complained = False
+        self._answered, self._complained = answered, False
 
     def through(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `call` answers. It is called again from its beginning: it must be one that can be."""
@@ -36,7 +41,7 @@ class Patience:
             try:
                 answer = told(call)(*args, **kwargs)
             except (ExpiredError, UnreachableError) as error:
-                if isinstance(error, UnreachableError) and (not self._answered or self._cluster.is_twin):
+                if not self._answered or (isinstance(error, UnreachableError) and self._cluster.is_twin):
                     raise
                 if not self._complained and self._tell is not None:
                     self._tell(str(error))

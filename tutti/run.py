@@ -105,7 +105,7 @@ class Run:
         """What happens from now to the job's end: states, attempts, lines. Credentials that expire on the way are read
         again until they are good, and a network that is away is waited for; `on_expired` is told once.
         """
-        cluster, patience = self.cluster, Patience(self.cluster, tell=on_expired, sleep=sleep)
+        cluster, patience = self.cluster, Patience(self.cluster, tell=on_expired, sleep=sleep, answered=True)
         reader = Follower(cluster.logs, cluster.card.log_group, since_ms=since_ms, poll_s=cluster.poll_s)
         seen: tuple[str, int] | None = None
         streams: list[Stream] = []

@@ -109,7 +109,7 @@ def awaited(
 
     `tell` hears of credentials and networks that fail meanwhile; they are waited for.
     """
-    patience = Patience(cluster, tell=tell, sleep=sleep)
+    patience = Patience(cluster, tell=tell, sleep=sleep, answered=True)
     waiting = prepared.wait_for
     while waiting := patience.through(_unfinished, cluster, waiting):
         sleep(cluster.poll_s)

@@ -75,7 +75,7 @@ class Sweeper:
         store.lock()
         try:
             # with new credentials it goes on as another client would: from what the list of jobs says
-            Patience(self.cluster, tell=self.trouble).through(
+            Patience(self.cluster, tell=self.trouble, answered=True).through(
                 self._drive,
                 store,
                 created,

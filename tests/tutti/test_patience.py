@@ -51,9 +51,12 @@ def test_troubles_are_told_once_each_and_asked_through_with_new_clients() -> Non
     assert cluster.renewed == 4
 
 
-def test_a_first_call_that_nobody_answers_is_told_at_once() -> None:
-    with pytest.raises(UnreachableError):
-        Patience(Away()).through(giving(SILENT))  # type: ignore[arg-type]  # as above
+@pytest.mark.parametrize("trouble", [SILENT, EXPIRED])
+def test_what_never_worked_is_told_at_once(trouble: TuttiError) -> None:
+    with pytest.raises(type(trouble)):
+        Patience(Away()).through(giving(trouble))  # type: ignore[arg-type]  # as above
+    patience = Patience(Away(), answered=True, sleep=lambda _: None)  # type: ignore[arg-type]  # as above
+    assert patience.through(giving(trouble, "again")) == "again"
 
 
 def test_a_twin_that_is_silent_is_down() -> None:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from tutti.aws import ExpiredError
 from tutti.cli.main import COMMANDS
 from tutti.home import Home, write_private
 from workload.contract import Card, CardTwin
@@ -88,6 +90,23 @@ def test_without_a_cluster_the_way_to_one_is_told(tutti: Tutti, args: list[str])
         "tutti: no cluster is known here. Start one at your desk: tutti twin up. "
         "Or use a deployed stack: tutti cluster use NAME\n"
     )
+
+
+def test_a_region_is_asked_for_where_none_is_said(tutti: Tutti, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = tutti("cluster", "use", "astro")
+    assert told.returncode == 2
+    assert "no AWS region is set. Give one: --region REGION, export AWS_REGION=" in told.stderr
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    assert "no AWS credentials found" in tutti("cluster", "use", "astro").stderr
+
+
+def test_expired_credentials_are_told_at_once_where_nobody_waits(tutti: Tutti, home: Home, card: Card) -> None:
+    """Only what once worked is waited for, so a list ends and does not hang."""
+    keep(home, card)
+    expired = ExpiredError("the AWS login has expired")
+    with patch("tutti.listing.list_jobs", side_effect=expired):
+        for args in (["status"], ["status", "-w"]):
+            assert tutti(*args).returncode == 4
 
 
 def test_an_unknown_cluster_is_refused_with_the_known_ones(tutti: Tutti, home: Home, card: Card) -> None:
