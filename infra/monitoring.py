@@ -151,11 +151,37 @@ class Monitoring(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(self._args.after_access)),
         )
+        description = f"{metric} of the stack {self._args.names.stack}: tutti status, tutti why ID"
+        self._alarm_on_any(what, description, namespace=namespace, metric_name=metric)
+
+    def _spend_alarm(self, topic_name: pulumi.Input[str]) -> None:
+        """The budget counts by the group's tag, which no metric of AWS does: so its messages are what is counted."""
+        names = self._args.names
+        self._alarm_on_any(
+            "spend",
+            f"The budget of the stack {names.stack} has said that a share of the month is spent: "
+            f"aws budgets describe-budget --account-id ACCOUNT --budget-name {names.base}",
+            namespace="AWS/SNS",
+            metric_name="NumberOfMessagesPublished",
+            dimensions={"TopicName": topic_name},
+        )
+
+    def _alarm_on_any(
+        self,
+        what: str,
+        description: str,
+        *,
+        namespace: str,
+        metric_name: str,
+        dimensions: Mapping[str, pulumi.Input[str]] | None = None,
+    ) -> None:
+        """An alarm when the metric counts anything in 300 s."""
         aws.cloudwatch.MetricAlarm(
             f"{self._name}-{what}",
-            alarm_description=f"{metric} of the stack {self._args.names.stack}: tutti status, tutti why ID",
+            alarm_description=description,
             namespace=namespace,
-            metric_name=metric,
+            metric_name=metric_name,
+            dimensions=dimensions,
             statistic="Sum",
             period=PERIOD_S,
             evaluation_periods=1,
@@ -164,26 +190,6 @@ class Monitoring(pulumi.ComponentResource):
             treat_missing_data="notBreaching",
             alarm_actions=[self._args.alarms_topic],
             tags=self._tags(what),
-            opts=self._child,
-        )
-
-    def _spend_alarm(self, topic_name: pulumi.Input[str]) -> None:
-        """The budget counts by the group's tag, which no metric of AWS does: so its messages are what is counted."""
-        aws.cloudwatch.MetricAlarm(
-            f"{self._name}-spend",
-            alarm_description=f"The budget of the stack {self._args.names.stack} has said that a share of the month is "
-            f"spent: aws budgets describe-budget --account-id ACCOUNT --budget-name {self._args.names.base}",
-            namespace="AWS/SNS",
-            metric_name="NumberOfMessagesPublished",
-            dimensions={"TopicName": topic_name},
-            statistic="Sum",
-            period=PERIOD_S,
-            evaluation_periods=1,
-            threshold=1,
-            comparison_operator="GreaterThanOrEqualToThreshold",
-            treat_missing_data="notBreaching",
-            alarm_actions=[self._args.alarms_topic],
-            tags=self._tags("spend"),
             opts=self._child,
         )
 
