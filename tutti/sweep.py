@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from tutti import batch
+from tutti.after import resolved
 from tutti.aws import told
 from tutti.core.sweeping import Tried, counts, due, job_name, newest, parse_name, room
+from tutti.errors import InputError
 from tutti.listing import list_jobs
 from tutti.patience import Patience, Tell
-from tutti.sweepfile import Sweep
+from tutti.sweepfile import Sweep, no_any
 from tutti.sweepstore import SweepStore
 from workload.contract import Limits, Tag
 
@@ -61,15 +63,26 @@ class Sweeper:
     tell: Callable[[Mapping[str, int]], None] = lambda _: None
     trouble: Tell | None = None
     known: dict[int, Tried] = field(default_factory=dict)
+    _after: dict[str, tuple[str, ...]] | None = None  # what Batch is told of each word of the job's `after`
     _failed: list[int] | None = None  # what is still to be run again, once that is known
 
     @told
     def run(
         self, *, max_running: int | None = None, rerun_failed: bool = False, wait: bool = False
     ) -> dict[int, Tried]:
-        """Submit every point that has no job (and rerun failed ones); stay until all are sent, or ended with `wait`."""
+        """Submit every point that has no job (and rerun failed ones); stay until all are sent, or ended with `wait`.
+
+        Raises
+        ------
+        InputError
+            A job that the points are to start after has failed, or only a client could wait for it.
+        NotFoundError
+            There is no such job.
+        """
         store = SweepStore(self.cluster, self.sweep.id)
         created = time.time()
+        if store.read("sweep.json") is None:  # one that goes on may have nothing more to send: then nobody asks
+            self._resolve()
         if not store.create("sweep.json", {**self.sweep.to_json(), "created": created}):
             created = (store.read("sweep.json") or {}).get("created", created)
         store.lock()
@@ -120,6 +133,7 @@ class Sweeper:
             free = room(self.known, max_running)
             block = todo[: min(BLOCK, BLOCK if free is None else free)]
             if block:
+                self._resolve()
                 store.write("journal.json", {"at": time.time(), "done": False})
                 self._send(block, pace)
                 store.write("journal.json", {"at": time.time(), "done": True})
@@ -135,6 +149,15 @@ class Sweeper:
                 continue
             time.sleep(self.cluster.poll_s)
             self.look(store, created)
+
+    def _resolve(self) -> None:
+        """What the points start after, found once, as `tutti submit` finds it."""
+        if self._after is not None:
+            return
+        found = {word: resolved(self.cluster, [word]) for word in self.sweep.after()}
+        if endless := [no_any(word) for word, after in found.items() if after.wait_for]:
+            raise InputError(endless)
+        self._after = {word: after.depends for word, after in found.items()}
 
     def _send(self, block: Iterable[tuple[int, int]], pace: Pace) -> None:
         with ThreadPoolExecutor(max_workers=THREADS) as pool:
@@ -152,8 +175,9 @@ class Sweeper:
     def _one(self, client: Any, user: str, point: int, number: int, pace: Pace) -> Tried:
         name = job_name(self.sweep.id, point, number)
         job = self.sweep.job_at(point, name)
-        labelled = job.model_copy(update={"label": {**job.label, Tag.SWEEP.value: self.sweep.id}})
-        document = batch.signed(batch.request(labelled, self.cluster.card), user)
+        after = tuple(found for word in job.after for found in (self._after or {})[word])
+        whole = job.model_copy(update={"label": {**job.label, Tag.SWEEP.value: self.sweep.id}, "after": after})
+        document = batch.signed(batch.request(whole, self.cluster.card), user)
         pace.wait()
         return Tried(point=point, round=number, id=batch.send(client, document), state="SUBMITTED")
 

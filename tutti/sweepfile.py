@@ -16,6 +16,14 @@ from tutti.jobfile import Where, check, load
 KEYS: Final = ("name", "job", "grid", "list", "random", "max_running")
 WAYS: Final = ("grid", "list", "random")
 MOST_POINTS: Final = 100_000
+NOT_HERE: Final = {  # a job file's keys that a sweep's job cannot have, and why
+    **dict.fromkeys(("name", "wait", "json", "dry_run", "max_cost"), "is the sweep's own business; leave it out"),
+    "upload": "a sweep brings no code along; put it in the bucket (tutti data put) and stage it with `input`",
+    "compile": "a sweep brings no code along, so there is nothing to compile; bring the program as it runs",
+    "at": "a schedule submits one job, and a sweep is driven by its command; leave it out",
+    "every": "a schedule submits one job, and a sweep is driven by its command; leave it out",
+    "notify": "a sweep sends no notices; `tutti sweep --wait` ends when every point has ended",
+}
 MOST_NAME: Final = 100  # with digest, point and round it stays within Batch's 128
 
 
@@ -37,6 +45,13 @@ class Sweep:
         known = {**self.points[point], "point": point}
         keys: dict[str, Any] = filled(dict(self.job), known)
         return keys
+
+    def after(self) -> list[str]:
+        """What the points' jobs start after, each once."""
+        if "after" not in self.job:
+            return []
+        said = (values.listed(self.keys(point)["after"]) for point in range(len(self.points)))
+        return list(dict.fromkeys(word for words in said for word in words))
 
     def job_at(self, point: int, name: str) -> Job:
         """The job of a point, under its name."""
@@ -128,7 +143,7 @@ def _wrong_points(way: str, said: Any) -> list[tuple[str, str]]:
         found.append(("random.seed", str(error)))
     axes = _axes(said)
     if not axes:
-        found.append((way, "has no axes; allowed: such as `axes: {alpha: {uniform: [0, 1]}}`"))
+        found.append((way, "has no axes; allowed: such as `alpha: {uniform: [0, 1]}`"))
     return found + [(f"random.{n}", words) for n, axis in axes.items() if (words := wrong_draw(axis))]
 
 
@@ -153,9 +168,9 @@ def _check_jobs(sweep: Sweep, where: Where) -> None:
         problems[key] = Problem(
             where=where.get(f"grid.{key}") or where.get(f"random.{key}") or where.get("list", ""), what=what
         )
-    for key in ("name", "wait", "json", "dry_run", "max_cost"):
+    for key, why in NOT_HERE.items():
         if key in sweep.job:
-            problems[key] = Problem(where=places.get(key, key), what=f"{key} is the sweep's own business; leave it out")
+            problems[key] = Problem(where=places.get(key, key), what=f"{key} {why}" if why.startswith("is ") else why)
     for point in range(len(sweep.points)):
         try:
             check(sweep.keys(point), places)
@@ -164,5 +179,13 @@ def _check_jobs(sweep: Sweep, where: Where) -> None:
                 problems.setdefault(str(problem), problem)
             if len(problems) > 20:
                 break
+    if not problems:
+        problems = {word: no_any(word, places.get("after", "after")) for word in sweep.after() if word.endswith(":any")}
     if problems:
         raise InputError(list(problems.values()))
+
+
+def no_any(word: str, where: str = "after") -> Problem:
+    """Why a sweep starts after no job's end whatever it was: only a client can wait for that (`tutti.after`)."""
+    what = f"got {word!r}; AWS Batch cannot start points whatever became of a job; allowed: ID, ID:ok, ID:each"
+    return Problem(where=where, what=what, remedy=f"Leave it out and run first: tutti wait {word.partition(':')[0]}")

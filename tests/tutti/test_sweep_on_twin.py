@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tutti import Cluster
+from tutti import Cluster, Job
 from tutti.listing import list_jobs
 from tutti.sweep import Pace, Sweeper
 from tutti.sweepfile import Sweep
@@ -102,6 +102,19 @@ def test_failed_points_and_only_they_run_again_on_another_machine(
         (3, 0, "SUCCEEDED"),
     ]
     assert sum(j.name.startswith(sweep.id) for j in list_jobs(cluster)) == 5
+
+
+def test_points_start_after_a_job_that_is_named_as_for_submit(tutti: Tutti, cluster: Cluster, tmp_path: Path) -> None:
+    """A name, or the beginning of an id, is made whole; a word that means no job leaves nothing behind."""
+    first = Job(command=["sleep", "1"], nodes=1, name="before-the-points").submit(cluster)
+    sweep = sweep_of("behind", 2, after="before-the-points")
+    known = Sweeper(sweep, cluster).run(wait=True)
+    assert [t.state for t in known.values()] == ["SUCCEEDED"] * 2
+    depends = cluster.batch.describe_jobs(jobs=[known[0].id])["jobs"][0].get("dependsOn", [])
+    assert [d.get("jobId") for d in depends] == [first.id]
+    lost = sweep_of("lost", 2, after="no-such-job")
+    assert tutti("sweep", file_of(tmp_path, lost)).returncode == 3
+    assert SweepStore(cluster, lost.id).read("sweep.json") is None
 
 
 def test_two_clients_do_not_drive_one_sweep(cluster: Cluster) -> None:

@@ -46,9 +46,9 @@ def _job() -> dict[str, Any]:
 
 def _sweep() -> dict[str, Any]:
     from tutti.core.points import DRAWS  # noqa: PLC0415  only where a schema is wanted
+    from tutti.sweepfile import NOT_HERE  # noqa: PLC0415  the same
 
     job = _job()
-    job.pop("title", None)
     values = {"type": "array", "minItems": 1}
     draws = {
         "type": "object",
@@ -63,7 +63,7 @@ def _sweep() -> dict[str, Any]:
             # values may hold {NAME} of a point, so a job's own types do not bind here
             "job": {
                 "type": "object",
-                "properties": {key: {} for key in job["properties"]},
+                "properties": {key: {} for key in job["properties"] if key not in NOT_HERE},
                 "additionalProperties": False,
             },
             "grid": {"type": "object", "additionalProperties": values, "minProperties": 1},
