@@ -6,16 +6,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from tutti.aws import ExpiredError
 from tutti.cli.main import COMMANDS
+from tutti.cluster import read_card
 from tutti.home import Home, write_private
-from workload.contract import Card, CardTwin
+from workload.contract import Card, CardTwin, card_parameter
 
 Tutti = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = ("boto3", "botocore", "rich", "pydantic", "yaml")
@@ -98,6 +102,33 @@ def test_a_region_is_asked_for_where_none_is_said(tutti: Tutti, monkeypatch: pyt
     assert "no AWS region is set. Give one: --region REGION, export AWS_REGION=" in told.stderr
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     assert "no AWS credentials found" in tutti("cluster", "use", "astro").stderr
+
+
+@pytest.fixture
+def ssm(monkeypatch: pytest.MonkeyPatch, tutti: Tutti) -> Iterator[Any]:
+    """The SSM of one region, as moto has it, where credentials are at hand."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    with mock_aws():
+        yield boto3.client("ssm", region_name="eu-central-1")
+
+
+def test_a_region_without_the_cluster_is_named_with_the_way_to_another(tutti: Tutti, home: Home, ssm: Any) -> None:
+    ssm.put_parameter(Name=card_parameter("lab"), Value="{}", Type="String")
+    told = tutti("cluster", "use", "lab", "--region", "eu-west-1")
+    assert (told.returncode, told.stdout) == (3, "")
+    assert told.stderr == (
+        "tutti: no stack 'lab' in region eu-west-1: SSM has no parameter /tutti/lab/card. "
+        "Give the right region: tutti cluster use NAME --region REGION\n"
+    )
+    assert not home.current.exists()
+
+
+def test_a_stack_s_card_is_read_from_ssm_and_used_from_then_on(tutti: Tutti, home: Home, ssm: Any, card: Card) -> None:
+    ssm.put_parameter(Name=card_parameter("lab"), Value=json.dumps(card.to_json()), Type="String")
+    assert tutti("cluster", "use", "lab", "--region", "eu-central-1").stdout == "using lab\n"
+    assert json.loads(tutti("cluster", "show", "--json").stdout) == card.to_json()
+    assert read_card(home.card("lab")) == card
 
 
 def test_expired_credentials_are_told_at_once_where_nobody_waits(tutti: Tutti, home: Home, card: Card) -> None:
