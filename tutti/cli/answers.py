@@ -20,6 +20,20 @@ ANY: Final[Schema] = {}
 OBJECT: Final[Schema] = {"type": "object"}
 
 
+_TWIN: Final[dict[str, Schema]] = {
+    **dict.fromkeys(("endpoint", "isolation", "contained", "home", "shared", "bucket", "log_group"), TEXT),
+    "pid_namespace": YES,
+    "pid": WHOLE,
+    "max_vcpus": WHOLE,
+    "queues": {"type": "array", "items": TEXT},
+}
+_TWIN_JOBS: Final[dict[str, Schema]] = {
+    **dict.fromkeys(("waiting", "running", "jobs"), WHOLE),
+    "used_vcpus": {"type": "object", "additionalProperties": WHOLE},
+    "shortages": {"type": "array", "items": TEXT},
+}
+
+
 def record(needed: Mapping[str, Schema], more: Mapping[str, Schema] | None = None) -> Schema:
     """An object of exactly these keys; those of `more` may be missing."""
     properties = {**needed, **(more or {})}
@@ -93,6 +107,14 @@ def answers() -> dict[str, Callable[[], Schema]]:
         ),
         "doctor": lambda: many(fields("tutti.doctor", "Result")),
         "port": lambda: many(record({"job": OBJECT, "lost": many(record({"line": WHOLE, "text": TEXT, "why": TEXT}))})),
+        "checkpoints-unlock": lambda: record(
+            {"target": TEXT, "removed": maybe(fields("workload.vault.lock", "Owner"))}
+        ),
+        "cluster-use": lambda: record({"name": TEXT}),
+        "twin-up": lambda: record(_TWIN, {**_TWIN_JOBS, "already": YES, "seconds": NUMBER}),
+        "twin-status": lambda: record({**_TWIN, **_TWIN_JOBS}),
+        "twin-down": lambda: record({"ran": YES}),
+        "twin-shortage": lambda: record({"environment": TEXT, "shortage": YES}),
         "cluster-list": lambda: many(record({"name": TEXT, "used": YES, "region": TEXT, "twin": YES})),
         "cluster-show": _card,
         "drill": lambda: record(

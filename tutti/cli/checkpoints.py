@@ -167,6 +167,7 @@ def unlock(
     where: Where,
     *,
     force: Annotated[bool, typer.Option("--force", help="even if nobody knows that it is gone")] = False,
+    json: Json = False,
 ) -> None:
     from tutti import checkpoints  # noqa: PLC0415  --help must not pay for it
 
@@ -179,6 +180,9 @@ def unlock(
     with _told():
         place = _find(context, where)
         owner = checkpoints.unlock(place, is_running, force=force)
+    if json:
+        print(as_json({"target": place.store.target, "removed": owner and asdict(owner)}))
+        return
     print(f"removed the lock of {owner}" if owner else f"{place.store.target} is not locked")
 
 

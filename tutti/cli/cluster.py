@@ -75,6 +75,8 @@ def use(
     name: Annotated[str, typer.Argument(metavar="NAME", help="the stack's name, or `twin`")],
     region: Annotated[str, typer.Option("--region", help="where the stack is", show_default=False)] = "",
     profile: Annotated[str, typer.Option("--profile", help="the AWS profile to read it with", show_default=False)] = "",
+    *,
+    json: Json = False,
 ) -> None:
     from tutti.cluster import Cluster, known_clusters, read_card  # noqa: PLC0415  --help must not pay for it
     from tutti.home import Home, write_private  # noqa: PLC0415  the same
@@ -85,4 +87,4 @@ def use(
     else:
         cluster = Cluster.from_stack(name, region=region or None, profile=profile or None)
         cluster.save()
-    print(f"using {name}")
+    print(as_json({"name": name}) if json else f"using {name}")

@@ -55,10 +55,14 @@ def up(
 
 
 @app.command(help="Stop the twin and every node; jobs, logs and objects are kept.")
-def down() -> None:
+def down(*, json: Json = False) -> None:
     from tutti.twin import control  # noqa: PLC0415
 
-    print("the twin is down" if control.down(_home()) else "no twin runs here")
+    ran = control.down(_home())
+    if json:
+        print(as_json({"ran": ran}))
+        return
+    print("the twin is down" if ran else "no twin runs here")
 
 
 @app.command(help="Whether it runs, where, and what holds its nodes.")
@@ -81,10 +85,15 @@ def status(*, json: Json = False) -> None:
 def shortage(
     queue: Annotated[str, typer.Argument(metavar="QUEUE", help="the queue's name")],
     switch: Annotated[Switch, typer.Argument(metavar="on|off", help="whether there is one")],
+    *,
+    json: Json = False,
 ) -> None:
     from tutti.twin import control  # noqa: PLC0415
 
     answer = control.call(_home(), "shortage", queue=queue, on=switch is Switch.on)
+    if json:
+        print(as_json(answer))
+        return
     state = "has no capacity now" if answer["shortage"] else "has capacity again"
     print(f"environment {answer['environment']} {state}")
 

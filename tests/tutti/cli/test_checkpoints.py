@@ -145,7 +145,8 @@ def test_a_lock_left_by_a_killed_program_can_be_removed(tutti: Tutti, tmp_path: 
         process.send_signal(signal.SIGKILL)
         process.wait(30)
     assert "may still run" in tutti("checkpoints", "unlock", str(place)).stderr
-    assert "removed the lock of process" in tutti("checkpoints", "unlock", str(place), "--force").stdout
+    told = json.loads(tutti("checkpoints", "unlock", str(place), "--force", "--json").stdout)
+    assert (told["target"], told["removed"]["process"].partition("@")[0]) == (str(place), str(process.pid))
     assert "is not locked" in tutti("checkpoints", "unlock", str(place)).stdout
 
 

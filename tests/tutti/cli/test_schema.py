@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from tutti import Cluster, Job
+from tutti.cli.main import COMMANDS, app
 from tutti.cli.schema import schemas
 from tutti.jobfile import JobFile
 
@@ -95,14 +97,61 @@ ANSWERS = {
     "port": ["port", "FILE"],
     "cluster-list": ["cluster", "list"],
     "cluster-show": ["cluster", "show"],
+    "checkpoints-unlock": ["checkpoints", "unlock", "ID"],
+    "cluster-use": ["cluster", "use", "twin"],
+    "twin-status": ["twin", "status"],
+    "twin-shortage": ["twin", "shortage", "twin-mpi-high", "off"],
     "drill": ["drill", "delay", "ID", "--node", "0", "--seconds", "0"],
 }
 ELSEWHERE = {
     "logs": "one object a line, below",
     "schedule-rm": "below",
+    "twin-up": "below, with a home of its own",
+    "twin-down": "the same",
     "checkpoints-save": "test_checkpoints.py: it needs a program that answers",
     "checkpoints-stop": "the same",
 }
+
+SAME = {"ps": "status", "drill": "drill"}  # a second name; one answer for every kind of drill
+NO_JSON = {
+    ("twin", "env"): "it prints lines for a shell",
+    ("schema",): "it prints JSON, or names",
+}
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with its words, from the command line itself."""
+    group = group or typer.main.get_command(app)
+    for name in COMMANDS if not path else group.commands:
+        command = group.get_command(typer.Context(group), name)
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def test_every_command_answers_in_json_with_a_schema_or_is_named_here() -> None:
+    without = set()
+    for words, command in commands():
+        if not any("--json" in option.opts for option in command.params):
+            without.add(words)
+        else:
+            assert SAME.get(words[0], "-".join(words)) in schemas(), words
+    assert without == set(NO_JSON)
+
+
+def test_a_twin_that_starts_runs_and_ends_answers_as_its_schemas_say(
+    at_home: Callable[[Path], Tutti], tmp_path: Path
+) -> None:
+    tutti = at_home(tmp_path)
+    try:
+        up = [json.loads(tutti("twin", "up", "--isolation", "process", "--json").stdout) for _ in range(2)]
+        assert [about.get("already", False) for about in up] == [False, True]
+        assert all(accepts("twin-up", about) for about in up), up
+    finally:
+        down = [json.loads(tutti("twin", "down", "--json").stdout) for _ in range(2)]
+    assert down == [{"ran": True}, {"ran": False}]
+    assert all(accepts("twin-down", told) for told in down)
 
 
 def test_every_answer_is_as_its_schema_says(tutti: Tutti, cluster: Cluster, tmp_path: Path) -> None:
