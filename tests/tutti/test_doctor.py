@@ -21,6 +21,7 @@ def test_a_healthy_cluster_passes_every_proof(tutti: Tutti, cluster: Cluster) ->
         "ring on 2 nodes",
         "ring on 4 nodes",
         "three 2-node jobs at once",
+        "a file of one node, read by all",
         "S3 there and back",
         "the pool back at 0 vCPUs",
     } <= names

@@ -10,7 +10,8 @@ from tutti.why.facts import Facts, Finding
 from tutti.why.waiting import Rule
 
 # A job that has not started. What AWS itself gives as the reason comes before what we infer; what is wrong with the
-# cluster before what is only busy; and the network only for a job that has waited longer than a start takes.
+# cluster before what is only busy; and what would keep nodes from coming up last, however long the job has waited: a
+# start that cannot succeed need not be waited for.
 NOT_STARTED: Final[tuple[Rule, ...]] = (
     waiting.dependencies,
     *waiting.CLUSTER,
@@ -35,7 +36,7 @@ def diagnose(facts: Facts) -> Finding | None:
 
 def check_up(facts: Facts) -> list[Finding]:
     """Everything that is wrong with a cluster, without a job."""
-    rules = (*waiting.CLUSTER, *network.RULES)
+    rules = (*waiting.CLUSTER, waiting.quota_below_pool, *network.RULES)
     return [found for rule in rules if (found := rule(facts))]
 
 

@@ -6,15 +6,22 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from tutti.jobs import Node
 from tutti.why.facts import Facts, Finding
 from workload.contract import ExitCode
 
+NAMED: Final = 4  # nodes that a cause names one by one
+
 # What stands in a reason of AWS's -> (code, cause, remedy). The first that matches wins, so the narrow come first.
 _SAID: Final = (
+    # ECR's refusal goes on with Docker's "repository does not exist or may require 'docker login'", which without it
+    # is said of a name that is wrong.
+    ((r"CannotPullContainerError.*(not authorized|AccessDenied|authorization token|\b403\b"
+     r"|(?<!resource is )denied(?!: requested access| for \S+ repository does not exist))"),
+     "image-denied", "the instance may not pull the image",
+     "The operator lets the instance role read the repository (for an image of another account: the repository's own policy too)."),
     (r"CannotPullContainerError.*(not found|manifest unknown|does not exist)", "image-not-found", "the image is not in its repository",
      "Submit the job again: the newest definition names an image that is there; or the operator runs pulumi up."),
-    (r"CannotPullContainerError.*(denied|not authorized|AccessDenied|403)", "image-denied", "the instance may not pull the image",
-     "The operator lets the instance role read the repository (for an image of another account: the repository's own policy too)."),
     (r"CannotPullContainerError.*(timeout|deadline|i/o|no route|connection)", "image-unreachable", "the registry did not answer: nodes have no way to it",
      "tutti doctor looks at routes, NAT and endpoints."),
     (r"CannotPullContainerError.*(no space|disk)", "image-too-large", "the image does not fit on the node's disk",
@@ -108,7 +115,7 @@ def our_code(facts: Facts) -> Finding | None:
     code = ExitCode(job.exit_code)
     return Finding(
         code=f"exit-{int(code)}",
-        cause=code.meaning,
+        cause=code.meaning + (_missing(facts) if code is ExitCode.MISSING else ""),
         remedy=_CODES[code].replace("ID", job.id),
         evidence=_last_of_ours(facts),
     )
@@ -196,6 +203,24 @@ def its_code(facts: Facts) -> Finding | None:
                 remedy="It is the program's own failure: its last lines say more (tutti logs ID).",
                 evidence=evidence,
             )
+
+
+def _missing(facts: Facts) -> str:
+    """How far each node came that main did not see; main's log names them."""
+    found = re.search(r"nodes? ([\d, -]+) of \d+ did not join", _last_of_ours(facts))
+    if not found:
+        return ""
+    spans = [part.strip().partition("-") for part in found[1].split(",")]
+    missing = {n for first, _, last in spans for n in range(int(first), int(last or first) + 1)}
+    told = [f"node {node.index} {_how_far(node)}" for node in facts.nodes if node.index in missing]
+    return "".join(f"; {words}" for words in (*told[:NAMED], *([f"{len(told) - NAMED} more"] if told[NAMED:] else [])))
+
+
+def _how_far(node: Node) -> str:
+    reason = (node.attempts[-1].reason if node.attempts else "") or node.reason
+    ran = node.attempts[-1].stream if node.attempts else node.stream
+    state = f"started and is {node.state}" if ran else f"did not start and is {node.state}"
+    return state + (f": {reason}" if reason else "")
 
 
 def _last_of_ours(facts: Facts) -> str:

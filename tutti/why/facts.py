@@ -27,6 +27,7 @@ class Environment:
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     instance_profile: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)  # of its instances
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +82,13 @@ class FileSystem:
 
 @dataclass(frozen=True, kw_only=True)
 class Quota:
-    """A running-instances quota of EC2, in vCPUs, and what of it is used."""
+    """A running-instances quota of EC2, in vCPUs, and what of it is used, by the pool's own instances too."""
 
     code: str
     name: str
     vcpus: float
     used: float
+    own: float | None = 0.0  # None: which instances are the pool's is not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,13 @@ class Facts:
     @property
     def total_vcpus(self) -> int:
         return self.vcpus * ((self.job.nodes if self.job else None) or 1)
+
+    @property
+    def idle_vcpus(self) -> float | None:
+        """Of the pool's instances that boot or have no work: a waiting job gets them. None: not known."""
+        if self.quota is None or self.quota.own is None:
+            return None
+        return max(0.0, self.quota.own - (self.queue.busy_vcpus if self.queue else 0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,7 @@ def facts_of_job(cluster: Cluster, job_id: str) -> Facts:
     vcpus, memory = _needs(container)
     waiting = not job.ended and job.state != "RUNNING"
     queue = ask.part("the queue", lambda: queue_of(cluster, job.queue, job)) if waiting else None
-    around = {**_place(ask, cluster, queue, own), **_task(ask, cluster, own, container, job.image)} if waiting else {}
+    around = _around(ask, cluster, queue, own, container) if waiting else {}
     log = ask.part("the log", lambda: _log(cluster, job)) if job.state == "FAILED" else ()
     return Facts(
         card=cluster.card,
@@ -80,7 +80,6 @@ def facts_of_job(cluster: Cluster, job_id: str) -> Facts:
         dependencies=_dependencies(cluster, job) if job.state == "PENDING" else {},
         card_queue=own,
         queue=queue,
-        quota=ask.part("quotas", lambda: quota_of(cluster, own)) if waiting and own and not cluster.is_twin else None,
         log=log or (),
         unasked=tuple(ask.unasked),
         **around,
@@ -94,8 +93,8 @@ def facts_of_queue(cluster: Cluster, own: CardQueue) -> Facts:
     queue = ask.part("the queue", lambda: queue_of(cluster, own.name, None))
     definition = next((d for d in cluster.card.definitions if d.pool in {"", own.pool}), None)
     container = (ask.part("the definition", lambda: _defined(cluster, definition.arn)) or {}) if definition else {}
-    image = definition.image_uri if definition else ""
-    around = {**_place(ask, cluster, queue, own), **_task(ask, cluster, own, container, image)}
+    image = {"image": definition.image_uri} if definition else {}
+    around = _around(ask, cluster, queue, own, {**container, **image})
     return Facts(
         card=cluster.card,
         now=time.time(),
@@ -106,24 +105,36 @@ def facts_of_queue(cluster: Cluster, own: CardQueue) -> Facts:
     )
 
 
-def _place(ask: Asker, cluster: Cluster, queue: Queue | None, own: CardQueue | None) -> dict[str, Any]:
+def _around(
+    ask: Asker, cluster: Cluster, queue: Queue | None, own: CardQueue | None, container: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is about a job that waits, or a queue; a twin has no such things of AWS's."""
+    if cluster.is_twin:
+        return {}
+    return {
+        **_place(ask, cluster, queue, own, container),
+        **_task(ask, cluster, own, container),
+        "quota": ask.part("quotas", lambda: quota_of(cluster, own, queue)) if own else None,
+    }
+
+
+def _place(
+    ask: Asker, cluster: Cluster, queue: Queue | None, own: CardQueue | None, container: Mapping[str, Any]
+) -> dict[str, Any]:
     """Network and file system of a queue's first environment."""
-    if queue is None or not queue.environments or cluster.is_twin:
-        return {}  # a twin's nodes have neither subnets nor mount targets
+    if queue is None or not queue.environments:
+        return {}
     first = queue.environments[0]
     network = ask.part("the network", lambda: network_of(cluster, first))
     system = None
     if own and cluster.card.file_system:
-        system = ask.part("the file system", lambda: file_system_of(cluster, first.security_groups))
+        system = ask.part("the file system", lambda: file_system_of(cluster, first.security_groups, container))
     return {"network": network, "file_system": system}
 
 
-def _task(
-    ask: Asker, cluster: Cluster, own: CardQueue | None, container: Mapping[str, Any], image: str
-) -> dict[str, Any]:
-    """What a node's container needs before it starts; a twin's has neither registry nor secret of AWS's."""
-    if cluster.is_twin:
-        return {}
+def _task(ask: Asker, cluster: Cluster, own: CardQueue | None, container: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node's container needs before it starts."""
+    image = container.get("image", "")
     found = ask.part("the image", lambda: image_of(cluster, image)) if image else None
     types = own.instance_types if own else ()
     # without the image's own there is nothing to compare them with
@@ -182,6 +193,7 @@ def _environment(item: dict[str, Any]) -> Environment:
         subnets=tuple(resources.get("subnets", ())),
         security_groups=tuple(resources.get("securityGroupIds", ())),
         instance_profile=resources.get("instanceRole", ""),
+        tags=resources.get("tags", {}),
     )
 
 
@@ -199,8 +211,11 @@ def _busy(cluster: Cluster, name: str) -> int:
     return total
 
 
-def quota_of(cluster: Cluster, own: CardQueue) -> Quota | None:
-    """The quota that the pool's instances count against, and what of it runs; Spot and Fargate have others."""
+def quota_of(cluster: Cluster, own: CardQueue, queue: Queue | None) -> Quota | None:
+    """The quota that the pool's instances count against, and what of it runs; Spot and Fargate have others.
+
+    An instance is the pool's where it carries all tags that an environment of the queue gives to its instances.
+    """
     if own.capacity != "on-demand" or not own.instance_types:
         return None
     family = own.instance_types[0]
@@ -211,14 +226,18 @@ def quota_of(cluster: Cluster, own: CardQueue) -> Quota | None:
         .get_paginator("describe_instances")
         .paginate(Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}])
     )
-    used = 0
+    pools = [environment.tags.items() for environment in (queue.environments if queue else ()) if environment.tags]
+    used = of_pool = 0
     for page in pages:
         for reservation in page["Reservations"]:
             for instance in reservation["Instances"]:
                 if instance.get("InstanceLifecycle") != "spot" and _quota_code(instance["InstanceType"]) == code:
                     options = instance.get("CpuOptions", {})
-                    used += options.get("CoreCount", 0) * options.get("ThreadsPerCore", 1)
-    return Quota(code=code, name=name, vcpus=value, used=used)
+                    vcpus = options.get("CoreCount", 0) * options.get("ThreadsPerCore", 1)
+                    used += vcpus
+                    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+                    of_pool += vcpus if any(tags.items() >= pool for pool in pools) else 0
+    return Quota(code=code, name=name, vcpus=value, used=used, own=of_pool if pools else None)
 
 
 def _quota_code(instance_type: str) -> str:

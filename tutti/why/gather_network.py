@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from tutti.why.facts import Environment, FileSystem, Network, SecurityGroup, Subnet
+from tutti.why.mounting import mount_of, policy_allows
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
@@ -96,8 +98,8 @@ def security_group(group: dict[str, Any]) -> SecurityGroup:
     )
 
 
-def file_system_of(cluster: Cluster, node_groups: tuple[str, ...]) -> FileSystem:
-    """The shared file system, and whether nodes in these groups reach it."""
+def file_system_of(cluster: Cluster, node_groups: tuple[str, ...], container: Mapping[str, Any]) -> FileSystem:
+    """The shared file system, and whether nodes in these groups reach it, and their container may mount it."""
     efs, ec2 = cluster.client("efs"), cluster.client("ec2")
     card = cluster.card
     system = efs.describe_file_systems(FileSystemId=card.file_system)["FileSystems"][0]
@@ -120,7 +122,9 @@ def file_system_of(cluster: Cluster, node_groups: tuple[str, ...]) -> FileSystem
         state=system["LifeCycleState"],
         zones=frozenset(target["AvailabilityZoneName"] for target in targets),
         nfs_open=any(nfs_open(group, node_groups) for group in groups),
-        policy_allows=None if policy is None else policy_allows(json.loads(policy)),
+        policy_allows=None
+        if policy is None
+        else policy_allows(json.loads(policy), mount_of(container, card.file_system)),
     )
 
 
@@ -131,19 +135,5 @@ def nfs_open(group: dict[str, Any], node_groups: tuple[str, ...]) -> bool:
         if not everything and not (rule.get("FromPort", NFS + 1) <= NFS <= rule.get("ToPort", NFS - 1)):
             continue
         if any(pair.get("GroupId") in node_groups for pair in rule.get("UserIdGroupPairs", [])) or rule.get("IpRanges"):
-            return True
-    return False
-
-
-def policy_allows(policy: dict[str, Any]) -> bool:
-    """Whether any statement allows mounting at all; which principals and access points is AWS's to say."""
-    for statement in policy.get("Statement", []):
-        actions = statement.get("Action", [])
-        listed = [actions] if isinstance(actions, str) else actions
-        mounts = any(
-            action in {"elasticfilesystem:ClientMount", "elasticfilesystem:*", "elasticfilesystem:Client*"}
-            for action in listed
-        )
-        if statement.get("Effect") == "Allow" and mounts:
             return True
     return False

@@ -22,16 +22,19 @@ ENDPOINTS: Final = {
 
 
 def no_addresses(facts: Facts) -> Finding | None:
-    if facts.network is None or not facts.network.subnets:
+    """Too few free addresses, before the job's nodes hold theirs: once it starts, they are taken by itself."""
+    if facts.network is None or not facts.network.subnets or (facts.job and facts.job.state == "STARTING"):
         return None
     free = sum(subnet.free_addresses for subnet in facts.network.subnets)
-    needed = 2 * ((facts.job.nodes if facts.job else None) or 1)  # an instance and its task's own interface
+    nodes = (facts.job.nodes if facts.job else None) or 1
+    needed = 2 * nodes - _instances_there(facts, nodes)  # an instance and its task's own interface
     if free >= needed:
         return None
     ids = ", ".join(subnet.id for subnet in facts.network.subnets)
     return Finding(
         code="no-addresses",
-        cause=f"the pool's subnets ({ids}) have {free} free addresses, and the job needs {needed}: one for each instance and one for its task",
+        cause=f"the pool's subnets ({ids}) have {free} free addresses, and the job needs {needed}: one for each instance that is not yet there "
+        "and one for each task",
         remedy="The operator gives the pool a larger subnet, or ends what holds addresses there.",
     )
 
@@ -179,6 +182,16 @@ def secret_gone(facts: Facts) -> Finding | None:
         cause=f"the gang's secret cannot be read: {facts.secret}",
         remedy="The operator restores it (aws secretsmanager restore-secret), or runs pulumi up, which makes a new one.",
     )
+
+
+def _instances_there(facts: Facts, nodes: int) -> int:
+    """How many of the instances that the job needs have their addresses already; where it is not known, all may have."""
+    if facts.job is None:
+        return 0
+    if facts.idle_vcpus is None:
+        return nodes
+    a_node = facts.card_queue.vcpus if facts.card_queue else facts.vcpus
+    return min(nodes, int(facts.idle_vcpus // max(1, a_node)))
 
 
 def _group(facts: Facts, way: str) -> Finding | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tutti.why.facts import Environment, Facts, Finding, Queue
+from tutti.why.facts import Environment, Facts, Finding, Queue, Quota
 
 STUCK_S: Final = 900  # a start of instances takes minutes; after a quarter of an hour something is wrong
 NO_GANGS: Final = frozenset({"SPOT", "FARGATE", "FARGATE_SPOT", ""})
@@ -194,15 +194,31 @@ def role_permissions(facts: Facts) -> Finding | None:
 
 
 def no_quota(facts: Facts) -> Finding | None:
+    """The account's quota, less what runs. Instances of the pool that wait for work are the job's own to be."""
     quota = facts.quota
-    if quota is None or quota.vcpus - quota.used >= facts.total_vcpus:
+    if quota is None:
+        return None
+    taken = quota.used - (facts.idle_vcpus if facts.idle_vcpus is not None else quota.used)
+    if quota.vcpus - taken >= facts.total_vcpus:
         return None
     return Finding(
         code=f"quota-{quota.code}",
-        cause=f"the account may run {quota.vcpus:.0f} vCPUs of {quota.name}, {quota.used:.0f} are in use, "
+        cause=f"the account may run {quota.vcpus:.0f} vCPUs of {quota.name}, {f'{taken:.0f} are in use, ' if taken else ''}"
         f"and the job needs {facts.total_vcpus}",
-        remedy=f"The operator asks for more: aws service-quotas request-service-quota-increase --service-code ec2 "
-        f"--quota-code {quota.code} --desired-value {_rounded(quota.used + facts.total_vcpus)}. Until then: fewer nodes.",
+        remedy=f"{_more(quota, taken + facts.total_vcpus)} Until then: fewer nodes.",
+    )
+
+
+def quota_below_pool(facts: Facts) -> Finding | None:
+    """Without a job: whether the account may run what the pool offers."""
+    quota, own = facts.quota, facts.card_queue
+    if quota is None or own is None or quota.vcpus >= own.max_vcpus:
+        return None
+    return Finding(
+        code=f"quota-{quota.code}",
+        cause=f"the pool of {own.name} offers {own.max_vcpus} vCPUs, and the account may run {quota.vcpus:.0f} of {quota.name}: "
+        "a job that needs more waits for ever",
+        remedy=f"{_more(quota, own.max_vcpus)} Or the operator lowers max_vcpus of the pool.",
     )
 
 
@@ -288,9 +304,12 @@ def _reason(facts: Facts) -> str:
     return facts.job.reason if facts.job else ""
 
 
-def _rounded(vcpus: float) -> int:
-    """A quota to ask for: the next multiple of 64."""
-    return -(-int(vcpus) // 64) * 64
+def _more(quota: Quota, vcpus: float) -> str:
+    """How to ask for a quota that holds `vcpus`: the next multiple of 64."""
+    return (
+        f"The operator asks for more: aws service-quotas request-service-quota-increase --service-code ec2 "
+        f"--quota-code {quota.code} --desired-value {-(-int(vcpus) // 64) * 64}."
+    )
 
 
 CLUSTER: Final[tuple[Rule, ...]] = (

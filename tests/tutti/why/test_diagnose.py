@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tutti.jobs import Details
+from tutti.jobs import Attempt, Details, Node
 from tutti.why.diagnose import check_up, diagnose
 from tutti.why.facts import Environment, Facts, FileSystem, Image, Network, Queue, Quota, SecurityGroup, Subnet
 from tutti.why.network import ENDPOINTS
@@ -170,6 +170,113 @@ def test_a_reason_that_nobody_knows_is_told_as_it_is() -> None:
     found = diagnose(facts(said("CannotStartContainerError: no-such-program: not found")))
     assert found is not None
     assert (found.code, found.cause) == ("failed", "CannotStartContainerError: no-such-program: not found")
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (
+            "image-denied",
+            (
+                "CannotPullContainerError: Error response from daemon: pull access denied for "
+                "123456789012.dkr.ecr.us-east-1.amazonaws.com/tutti, repository does not exist or may require 'docker login': denied: "
+                "User: arn:aws:sts::123456789012:assumed-role/tutti-dev-instance/i-0123456789abcdef0 is not authorized to perform: "
+                "ecr:BatchGetImage on resource: arn:aws:ecr:us-east-1:123456789012:repository/tutti because no identity-based policy "
+                "allows the ecr:BatchGetImage action"
+            ),
+        ),
+        (
+            "image-not-found",
+            (
+                "CannotPullContainerError: Error response from daemon: pull access denied for lab/solvr, repository does not exist "
+                "or may require 'docker login': denied: requested access to the resource is denied"
+            ),
+        ),
+        ("image-not-found", "CannotPullContainerError: manifest for x@sha256:a403b not found: manifest unknown"),
+        ("image-denied", "CannotPullContainerError: failed to resolve reference: unexpected status: 403 Forbidden"),
+    ],
+)
+def test_no_right_to_an_image_is_not_taken_for_no_image(code: str, text: str) -> None:
+    """Docker says "repository does not exist" of both; only a registry's refusal tells them apart."""
+    found = diagnose(facts(said(text)))
+    assert found is not None
+    assert found.code == code
+
+
+OTHERS = Quota(code="L-1216C47A", name="Standard", vcpus=64, used=56)
+
+
+@pytest.mark.parametrize(
+    ("own", "busy", "code"),
+    [
+        (32, 0, "starting"),  # all four nodes boot: they are the job's own
+        (16, 0, "quota-L-1216C47A"),  # two nodes: 40 are others', 24 are left for 32
+        (32, 16, "quota-L-1216C47A"),  # the pool's instances are there, and half of them have work
+        (None, 0, "starting"),  # which instances are the pool's is not known
+    ],
+)
+def test_instances_that_boot_for_the_job_are_not_counted_against_it(own: float | None, busy: int, code: str) -> None:
+    found = diagnose(facts({"quota": replace(OTHERS, own=own), "queue": replace(QUEUE, busy_vcpus=busy)}))
+    assert found is not None
+    assert found.code == code
+
+
+def test_a_quota_below_the_job_is_told_whoever_uses_it() -> None:
+    found = diagnose(facts({"quota": replace(OTHERS, vcpus=16, own=None)}))
+    assert found is not None
+    assert found.cause == "the account may run 16 vCPUs of Standard, and the job needs 32"
+
+
+@pytest.mark.parametrize(
+    ("state", "free", "own", "code"),
+    [
+        ("STARTING", 0, 32, "starting"),  # its nodes hold the addresses
+        ("RUNNABLE", 4, 32, "starting"),  # the instances are there, their tasks are not
+        ("RUNNABLE", 3, 32, "no-addresses"),
+        ("RUNNABLE", 5, 16, "no-addresses"),
+        ("RUNNABLE", 4, None, "starting"),
+        ("RUNNABLE", 7, 0, "no-addresses"),
+    ],
+)
+def test_addresses_that_the_jobs_own_nodes_hold_are_not_missed(
+    state: str, free: int, own: float | None, code: str
+) -> None:
+    changes = {**job(state=state), **subnet(free_addresses=free), "quota": replace(OTHERS, vcpus=512, own=own)}
+    found = diagnose(facts(changes))
+    assert found is not None
+    assert found.code == code
+
+
+def test_how_far_each_missing_node_came_is_told() -> None:
+    """Main's log names who is missing; Batch knows what became of them."""
+    nodes = (
+        Node(index=0, id="j1#0", state="FAILED", reason="Essential container in task exited", stream="s/0"),
+        Node(index=1, id="j1#1", state="FAILED", reason="Host EC2 (instance i-1) terminated."),
+        Node(index=2, id="j1#2", state="FAILED", stream="s/2"),
+        Node(index=3, id="j1#3", state="FAILED", attempts=(Attempt(number=1, reason="CannotPullContainerError: x"),)),
+    )
+    log = ("[0] tutti: nodes 1, 3-4 of 5 did not join within 600 s",)
+    found = diagnose(facts(failed(220, nodes=nodes, log=log)))
+    assert found is not None
+    assert found.cause == (
+        "nodes missing at the deadline for joining; node 1 did not start and is FAILED: Host EC2 (instance i-1) terminated.; "
+        "node 3 did not start and is FAILED: CannotPullContainerError: x"
+    )
+
+
+def test_of_many_missing_nodes_some_are_told_and_the_rest_counted() -> None:
+    nodes = tuple(Node(index=n, id=f"j1#{n}", state="FAILED") for n in range(8))
+    found = diagnose(facts(failed(220, nodes=nodes, log=("tutti: nodes 1-7 of 8 did not join within 600 s",))))
+    assert found is not None
+    assert found.cause.count("did not start") == 4
+    assert found.cause.endswith("; 3 more")
+
+
+def test_without_a_job_a_pool_larger_than_the_quota_is_told() -> None:
+    (found,) = check_up(facts({"job": None, "quota": replace(OTHERS, vcpus=128)}))
+    assert found.code == "quota-L-1216C47A"
+    assert "offers 256 vCPUs" in found.cause
+    assert "--desired-value 256." in found.remedy
 
 
 def test_there_are_at_least_25_causes() -> None:

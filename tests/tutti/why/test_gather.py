@@ -13,9 +13,9 @@ import pytest
 from tests.tutti.stubbed import Stubbed
 from tutti.why import gather_task
 from tutti.why.diagnose import check_up, diagnose
-from tutti.why.facts import Environment
+from tutti.why.facts import Environment, Queue
 from tutti.why.gather import Asker, facts_of_job, facts_of_queue, quota_of
-from tutti.why.gather_network import file_system_of, network_of, nfs_open, policy_allows
+from tutti.why.gather_network import file_system_of, network_of, nfs_open
 from tutti.why.gather_task import image_of, processors_of, secret_of
 from workload.contract import CardDefinition, CardQueue, PoolKind
 
@@ -129,7 +129,7 @@ def test_the_file_system_of_the_card(cluster: Any) -> None:
     cluster.answers("efs", "describe_mount_target_security_groups", {"SecurityGroups": ["sg-00000001"]})
     cluster.answers("ec2", "describe_security_groups", {"SecurityGroups": [group]})
     cluster.answers("efs", "describe_file_system_policy", {"FileSystemId": "fs-1", "Policy": json.dumps(policy)})
-    found = file_system_of(cluster, ("sg-1",))
+    found = file_system_of(cluster, ("sg-1",), CONTAINER)
     assert (found.state, found.zones, found.nfs_open, found.policy_allows) == (
         "available",
         frozenset({"us-east-1a"}),
@@ -151,23 +151,33 @@ def test_nfs_is_open_to_the_nodes_group_alone(rule: dict[str, Any], is_open: boo
     assert nfs_open({"IpPermissions": [rule]}, ("sg-1",)) is is_open
 
 
-def test_a_policy_that_only_denies_allows_nothing() -> None:
-    assert not policy_allows({"Statement": [{"Effect": "Deny", "Action": "elasticfilesystem:ClientMount"}]})
-    assert policy_allows({"Statement": [{"Effect": "Allow", "Action": "elasticfilesystem:*"}]})
-
-
 def test_the_quota_of_the_family_and_what_of_it_runs(cluster: Any) -> None:
     cpu = {"CoreCount": 96, "ThreadsPerCore": 1}
+    own = {"Name": "dev-cpu-ec2", "tutti:stack": "dev"}
     instances = [
-        {"InstanceType": "hpc7a.96xlarge", "CpuOptions": cpu},
+        {"InstanceType": "hpc7a.96xlarge", "CpuOptions": cpu, "Tags": [{"Key": "Name", "Value": "dev-other-ec2"}]},
+        {
+            "InstanceType": "hpc7a.96xlarge",
+            "CpuOptions": cpu,
+            "Tags": [{"Key": k, "Value": v} for k, v in {**own, "more": ""}.items()],
+        },
         {"InstanceType": "c7i.2xlarge", "CpuOptions": {"CoreCount": 4, "ThreadsPerCore": 2}},
         {"InstanceType": "hpc7a.96xlarge", "CpuOptions": cpu, "InstanceLifecycle": "spot"},
     ]
     cluster.answers("service-quotas", "get_service_quota", {"Quota": {"Value": 768.0}})
     cluster.answers("ec2", "describe_instances", {"Reservations": [{"Instances": instances}]})
-    quota = quota_of(cluster, QUEUE)
+    environment = Environment(name="ce", state="ENABLED", status="VALID", tags=own)
+    quota = quota_of(cluster, QUEUE, Queue(name="q", state="ENABLED", status="VALID", environments=(environment,)))
     assert quota is not None
-    assert (quota.code, quota.vcpus, quota.used) == ("L-F7808C92", 768.0, 96)
+    assert (quota.code, quota.vcpus, quota.used, quota.own) == ("L-F7808C92", 768.0, 192, 96)
+
+
+def test_where_the_queue_cannot_be_seen_no_instance_is_known_as_the_pools(cluster: Any) -> None:
+    cluster.answers("service-quotas", "get_service_quota", {"Quota": {"Value": 768.0}})
+    cluster.answers("ec2", "describe_instances", {"Reservations": []})
+    quota = quota_of(cluster, QUEUE, None)
+    assert quota is not None
+    assert quota.own is None
 
 
 def manifest(**document: Any) -> dict[str, Any]:
@@ -274,8 +284,10 @@ def test_a_queue_s_image_processor_and_secret_are_asked(cluster: Any) -> None:
     answer_queue(cluster)
     cluster.answers("batch", "describe_job_definitions", {"jobDefinitions": [definition]})
     answer_arm(cluster)
+    cluster.answers("service-quotas", "get_service_quota", {"Quota": {"Value": 128.0}})
+    cluster.answers("ec2", "describe_instances", {"Reservations": []})
     facts = facts_of_queue(cluster, QUEUE)
-    assert [found.code for found in check_up(facts)] == ["architecture", "secret-gone"]
+    assert [found.code for found in check_up(facts)] == ["quota-L-F7808C92", "architecture", "secret-gone"]
     assert facts.unasked == ("the file system (AccessDeniedException)",)
 
 
