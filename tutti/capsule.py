@@ -1,17 +1,19 @@
 """The run capsule: all that a run was made of, kept in the bucket, so that it can be run again and compared.
 
 `<prefix>runs/<job id>.json`: the request itself (program, variables, size), the image as its digest, the inputs with
-their sizes and ETags, the cluster, versions, and from which run it goes on.
+their sizes and ETags, the cluster and what its card says of the queue, versions, and from which run it goes on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from tutti.aws import told
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from tutti.cluster import Cluster
 
 CAPSULE_VERSION: Final = 1
-MOST_OBJECTS: Final = 1000  # of each input whose ETags are kept: one call; beyond it the count and the bytes stand
+MOST_KEPT: Final = 1000  # objects of an input that are kept by name; of the others a digest, the count and the bytes
+MOST_LISTED: Final = 10_000  # objects of an input that are looked at: ten calls
 INPUTS: Final = variable("inputs")
 
 
@@ -50,6 +53,7 @@ def _write(cluster: Cluster, job_id: str, document: Mapping[str, Any]) -> None:
         "submitted": time.time(),
         "tutti": version("tutti"),
         "cluster": {"stack": cluster.card.stack, "region": cluster.card.region, "account": cluster.card.account},
+        "card": _of_the_card(cluster, document["jobQueue"]),
         "request": dict(document),
         "image": _image(cluster, document["jobDefinition"]),
         "inputs": {uri: _contents(cluster, uri) for uri in inputs_of(document)},
@@ -96,6 +100,10 @@ def gone(cluster: Cluster, capsule: Mapping[str, Any]) -> list[Problem]:
     queues = {q.arn for q in cluster.card.queues}
     if request["jobQueue"] not in queues:
         found.append(Problem(where="queue", what=f"{request['jobQueue']} is no longer on the cluster's card"))
+    elif (nodes := _of_the_card(cluster, request["jobQueue"])) != capsule["card"]:
+        was = capsule["card"]
+        changed = [f"{key} was {was.get(key)}, is {value}" for key, value in nodes.items() if value != was.get(key)]
+        found.append(Problem(where="queue", what="; ".join(changed)))
     definitions = cluster.batch.describe_job_definitions(jobDefinitions=[request["jobDefinition"]])["jobDefinitions"]
     if not definitions or definitions[0].get("status") == "INACTIVE":
         found.append(Problem(where="definition", what=f"{request['jobDefinition']} is gone (deregistered)"))
@@ -155,6 +163,7 @@ def _said(capsule: Mapping[str, Any]) -> dict[str, Any]:
         "image": capsule["image"],
         "inputs": capsule["inputs"],
         "cluster": capsule["cluster"],
+        "card": capsule["card"],
         "tutti": capsule["tutti"],
         "resumes": capsule["resumes"],
     }
@@ -170,6 +179,14 @@ def _flat(value: Any, path: str = "") -> dict[str, str]:
     return {path: str(value)}
 
 
+def _of_the_card(cluster: Cluster, queue: str) -> dict[str, Any]:
+    """What a queue's nodes are; the queue, the definition and the image themselves are in the request."""
+    found = next((q for q in cluster.card.queues if q.arn == queue), None)
+    if found is None:
+        return {}
+    return {"instance_types": list(found.instance_types), "zone": found.zone, "vcpus": found.vcpus, "efa": found.efa}
+
+
 def _image(cluster: Cluster, definition: str) -> str:
     """The image that a definition names; a stack's definitions name it by digest."""
     found: Any = cluster.batch.describe_job_definitions(jobDefinitions=[definition])["jobDefinitions"]
@@ -180,29 +197,55 @@ def _image(cluster: Cluster, definition: str) -> str:
 
 
 def _contents(cluster: Cluster, uri: str) -> dict[str, Any]:
-    """What lies under an input: sizes and ETags; of the shared folder nothing is known from here."""
+    """What an input names, as the nodes read it: sizes and ETags; of the shared folder nothing is known from here."""
     if uri.startswith(SHARED_SCHEME):
         return {"known": False}
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    page = cluster.s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=MOST_OBJECTS)
-    objects = page.get("Contents", [])
+    found = list(islice(_objects(cluster, uri), MOST_LISTED + 1))
+    listed = found[:MOST_LISTED]
+    tags = {o["Key"]: o["ETag"].strip('"') for o in listed}
     return {
         "known": True,
-        "all": not page.get("IsTruncated", False),
-        "bytes": sum(o["Size"] for o in objects),
-        "objects": {o["Key"]: o["ETag"].strip('"') for o in objects},
+        "all": len(found) <= MOST_LISTED,
+        "count": len(listed),
+        "bytes": sum(o["Size"] for o in listed),
+        "digest": hashlib.sha256(json.dumps(tags, sort_keys=True).encode()).hexdigest(),
+        "objects": dict(islice(tags.items(), MOST_KEPT)),
     }
 
 
+def _objects(cluster: Cluster, uri: str) -> Iterator[Any]:
+    """The objects of an input in the order of their keys; a name without a slash is an object, else a folder."""
+    bucket, _, name = uri.removeprefix("s3://").partition("/")
+    if name and not name.endswith("/"):
+        first = cluster.s3.list_objects_v2(Bucket=bucket, Prefix=name, MaxKeys=1).get("Contents", [])
+        if first and first[0]["Key"] == name:
+            yield first[0]
+            return
+        name += "/"
+    for page in cluster.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=name):
+        yield from page.get("Contents", [])
+
+
 def _changed(uri: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Problem]:
+    """How an input differs: by name within the objects that are kept by name, by count and size beyond them."""
     if not before.get("known"):
         return []
     was, is_ = before["objects"], now["objects"]
+    ends = [max(side["objects"]) for side in (before, now) if side["count"] > len(side["objects"])]
+    was, is_ = ({k: v for k, v in tags.items() if not ends or k <= min(ends)} for tags in (was, is_))
     found = []
-    if missing := sorted(was.keys() - is_.keys()):
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        found.append(Problem(where=uri, what=f"{missing[0]}{more} {'are' if more else 'is'} gone"))
-    if changed := sorted(k for k in was.keys() & is_.keys() if was[k] != is_[k]):
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        found.append(Problem(where=uri, what=f"{changed[0]}{more} changed since"))
+    for keys, words in (
+        (was.keys() - is_.keys(), ("is gone", "are gone")),
+        (is_.keys() - was.keys(), ("was added", "were added")),
+        ({k for k in was.keys() & is_.keys() if was[k] != is_[k]}, ("changed since", "changed since")),
+    ):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            found.append(Problem(where=uri, what=f"{min(keys)}{more} {words[len(keys) > 1]}"))
+    if not found and (before["digest"], before["all"]) != (now["digest"], now["all"]):
+        sizes = [
+            f"{side['count']:,}{'' if side['all'] else ' or more'} of {side['bytes']:,} bytes" for side in (before, now)
+        ]
+        what = f"objects beyond the first {len(was):,} changed since: there were {sizes[0]}, there are {sizes[1]}"
+        found.append(Problem(where=uri, what=what))
     return found

@@ -51,6 +51,33 @@ def test_a_changed_or_missing_input_is_named_before_anything_is_sent(tutti: Tutt
     assert f"{key} is gone" in tutti("rerun", run.id).stderr
 
 
+@pytest.mark.parametrize("kept", [1000, 2])
+def test_what_changed_below_a_prefix_is_found_by_name_and_beyond_the_kept_names_by_digest(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(capsule, "MOST_KEPT", kept)
+    folder = f"{cluster.card.prefix}prefix/{tmp_path.name}-{kept}"
+    place: dict[str, Any] = {"Bucket": cluster.card.bucket}
+    for name in "bcde":
+        cluster.s3.put_object(**place, Key=f"{folder}/{name}", Body=b"1")
+    cluster.s3.put_object(**place, Key=f"{folder}-beside", Body=b"1")
+    uri = f"s3://{cluster.card.bucket}/{folder}"
+    run = Job(command=["true"], nodes=1, input=[uri]).submit(cluster)
+    run.cancel()
+    old = capsule.read(cluster, run.id)
+    assert (old["inputs"][uri]["count"], old["card"]["zone"]) == (4, cluster.card.queues[0].zone)
+
+    def changes() -> list[str]:
+        return [p.what.replace(folder, "") for p in capsule.gone(cluster, old)]
+
+    assert changes() == []
+    cluster.s3.put_object(**place, Key=f"{folder}/e", Body=b"22")
+    beyond = "objects beyond the first 2 changed since: there were 4 of 4 bytes, there are 4 of 5 bytes"
+    assert changes() == (["/e changed since"] if kept > 4 else [beyond])
+    cluster.s3.put_object(**place, Key=f"{folder}/a", Body=b"1")
+    assert changes() == (["/a was added", "/e changed since"] if kept > 4 else ["/a was added"])
+
+
 def test_a_run_that_tutti_did_not_submit_has_no_capsule(tutti: Tutti, run: Run, cluster: Cluster) -> None:
     definition = run.details().definition
     bare = cluster.batch.submit_job(jobName="bare", jobQueue="twin-mpi-high", jobDefinition=definition)["jobId"]
@@ -95,7 +122,8 @@ def test_an_image_that_is_no_longer_in_its_repository_is_named() -> None:
     """The definition still names it; whoever reran it would wait for a node that never starts."""
     stubbed: Any = Stubbed(queues=("arn:q",))
     image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/tutti@sha256:" + "0" * 64
-    kept = {"request": {"jobQueue": "arn:q", "jobDefinition": "d:1"}, "image": image, "inputs": {}}
+    nodes = {"instance_types": ["c7i.2xlarge"], "zone": "us-east-1a", "vcpus": 8, "efa": False}
+    kept = {"request": {"jobQueue": "arn:q", "jobDefinition": "d:1"}, "image": image, "inputs": {}, "card": nodes}
     definition = {"jobDefinitionName": "d", "jobDefinitionArn": "d:1", "revision": 1, "type": "container"}
     there = {**definition, "containerProperties": {"image": image}}
     stubbed.answers("batch", "describe_job_definitions", {"jobDefinitions": [there]})
@@ -104,3 +132,7 @@ def test_an_image_that_is_no_longer_in_its_repository_is_named() -> None:
     stubbed.answers("batch", "describe_job_definitions", {"jobDefinitions": [there]})
     stubbed.refuses("ecr", "batch_get_image", "AccessDeniedException")
     assert capsule.gone(stubbed, kept) == []
+    stubbed.answers("batch", "describe_job_definitions", {"jobDefinitions": [there]})
+    stubbed.refuses("ecr", "batch_get_image", "AccessDeniedException")
+    other = {**kept, "card": {**nodes, "instance_types": ["c6i.2xlarge"]}}
+    assert [p.what for p in capsule.gone(stubbed, other)] == ["instance_types was ['c6i.2xlarge'], is ['c7i.2xlarge']"]
