@@ -30,7 +30,8 @@ def port(
     text = sys.stdin.read() if str(script) == "-" else script.read_text(encoding="utf-8", errors="replace")
     ports = convert(text, name)
     for one in ports:
-        check(one.keys, {})
+        known = {name: value for name, value in one.keys.get("env", {}).items() if value is not None}
+        check({**one.keys, "env": known}, {})
     if output is not None and len(ports) > 1:
         raise InputError(
             [

@@ -61,10 +61,6 @@ def _take_one(port: Port, option: Option) -> None:
             if equals:
                 port.keys.setdefault("env", {})[variable] = text
             elif variable != "all":
-                port.lose(
-                    option.line,
-                    "a job sees nothing of the desk's environment: give the value, with env",
-                    text=f"--env {variable}",
-                )
+                port.keys.setdefault("env", {})[variable] = None  # the caller's value, when the job file is submitted
     else:
         port.lose(option.line, _LOST.get(name, "has no equal here"), text=f"{option.name} {value}".strip())

@@ -306,7 +306,7 @@ def test_awsbsub_calls_become_a_job_each() -> None:
         "memory": 2048,
         "timeout": 3600,
         "retries": 2,
-        "env": {"A": "1"},
+        "env": {"A": "1", "HOME": None},
         "command": ["mpirun.sh", "10"],
     }
     assert second.keys == {"array": 100, "command": ["python", "run.py"]}
