@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tutti.core.placement import Need, Placement, place
 from tutti.errors import InputError, Problem, likely
+from tutti.job import ALONG
 from workload.contract import Card, CardQueue, Limits, Mpi, QueuePriority, Tag, Variable
 from workload.documents import OPEN_RANGE, name_values, node_command, resource_requirements, retry_strategy, timeout
 
@@ -60,6 +61,12 @@ def request(job: Job, card: Card, *, where: Mapping[str, str] | None = None) -> 
         what the cluster or AWS Batch would refuse, or keep RUNNABLE for ever; all of it, named by `where`.
     """
     places = where or {}
+    if lost := [
+        Problem(where=places.get(k, k), what=f"{k} goes along with a submission: tutti submit, or Job.submit")
+        for k in ALONG
+        if getattr(job, k) is not None
+    ]:
+        raise InputError(lost)
     placed = place(need_of(job), card)
     problems: list[Problem] = []
     if not isinstance(placed, Placement):

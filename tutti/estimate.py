@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """The most that a submission can take. `usd` is None where the price is not known."""
+    """The most that a submission can take. `usd` is None where a price is not known.
+
+    `before`: of the job that compiles first; `usd` has it in it. `again`: a schedule, which costs `usd` each time.
+    """
 
     queue: CardQueue
     nodes: int
@@ -25,6 +28,8 @@ class Estimate:
     timeout_s: int
     price: Price | None
     usd: float | None
+    before: Estimate | None = None
+    again: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -35,11 +40,20 @@ class Estimate:
             "usd_per_node_hour": self.price.usd_per_hour if self.price else None,
             "price_of": self.price.as_of if self.price else None,
             "most_usd": self.usd,
+            "compile_usd": self.before.usd if self.before else None,
+            "each_time": self.again,
         }
 
 
-def estimate(cluster: Cluster, document: Mapping[str, Any], prices: Prices) -> Estimate:
-    """Of a SubmitJob request made by `tutti.batch.request`."""
+def estimate(
+    cluster: Cluster,
+    document: Mapping[str, Any],
+    prices: Prices,
+    *,
+    first: Mapping[str, Any] | None = None,
+    again: bool = False,
+) -> Estimate:
+    """Of a SubmitJob request made by `tutti.batch.request`, and of the one that compiles `first`."""
     card = cluster.card
     queue = _queue(card, document["jobQueue"])
     definition = _definition(card, document["jobDefinition"])
@@ -49,7 +63,19 @@ def estimate(cluster: Cluster, document: Mapping[str, Any], prices: Prices) -> E
     timeout_s = document.get("timeout", {}).get("attemptDurationSeconds", definition.timeout_s)
     known = prices.hourly(_only(queue), capacity=queue.capacity, zone=queue.zone)
     usd = most(nodes=nodes, timeout_s=timeout_s, attempts=attempts, price=known)
-    return Estimate(queue=queue, nodes=nodes, attempts=attempts, timeout_s=timeout_s, price=known, usd=usd)
+    before = estimate(cluster, first, prices) if first else None
+    if before:
+        usd = None if usd is None or before.usd is None else usd + before.usd
+    return Estimate(
+        queue=queue,
+        nodes=nodes,
+        attempts=attempts,
+        timeout_s=timeout_s,
+        price=known,
+        usd=usd,
+        before=before,
+        again=again,
+    )
 
 
 def refuse_above(found: Estimate, limit: float, where: str = "max_cost") -> None:
@@ -60,14 +86,16 @@ def refuse_above(found: Estimate, limit: float, where: str = "max_cost") -> None
     InputError
         it may, or nobody knows.
     """
-    kind = " or ".join(found.queue.instance_types)
     if found.usd is None:
+        unknown = found.before if found.before and found.price else found
+        kind = " or ".join(unknown.queue.instance_types)
         what = f"the price of {kind} is not known, so nothing can be promised"
         raise InputError([Problem(where=where, what=what, remedy="Leave it out, or allow pricing:GetProducts")])
     if found.usd > limit:
         what = (
             f"may cost ${money(found.usd)} ({found.nodes} nodes x {found.timeout_s / 3600:.2f} h "
-            f"x {found.attempts} attempts); allowed are ${money(limit)}"
+            f"x {found.attempts} attempts{', and compiling' if found.before else ''})"
+            f"{' each time' if found.again else ''}; allowed are ${money(limit)}"
         )
         raise InputError([Problem(where=where, what=what, remedy="Fewer nodes, a shorter timeout or fewer retries")])
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 OURS: Final = "TUTTI_"
 RESERVED_TAGS: Final = len(Tag)
+ALONG: Final = ("max_cost", "upload", "compile", "at", "every", "notify")  # of a submission, not of the job alone
 _NAME: Final = "a letter or digit, then letters, digits, - and _, at most 128"
 _ARN: Final = r"arn:aws[a-z-]*:secretsmanager:[^:]+:\d{12}:secret:.+"
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -30,6 +31,7 @@ _TEXT: Final = {"type": "string"}
 _NUMBER_OR_TEXT: Final = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
 _LIST: Final = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _MAP: Final = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+_ENV: Final = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
 
 
 def _ranks(value: object) -> int | None:
@@ -90,7 +92,10 @@ class Job(BaseModel):
         default=InputTo.NODE, description="node: each node its own copy; shared: once for the gang"
     )
     output: Texts = Field(default=(), description="where output/ goes: s3://BUCKET/PREFIX or shared:PATH")
-    env: Pairs = Field(default_factory=dict, description="variables for the program (public in AWS's console)")
+    env: Annotated[dict[str, str], *read(values.pairs, _ENV)] = Field(
+        default_factory=dict,
+        description="variables for the program, NAME=VALUE; NAME alone: the caller's value (public in AWS's console)",
+    )
     secret: Pairs = Field(default_factory=dict, description="variables whose values are in Secrets Manager, by ARN")
     vcpus: Annotated[int | None, *read(optional(values.whole(1)), {"type": "integer", "minimum": 1})] = Field(
         default=None, description="vCPUs a node; else the definition's"
@@ -151,6 +156,24 @@ class Job(BaseModel):
     after: Texts = Field(
         default=(),
         description="start after a job: ID or ID:ok, ID:any (this command waits for its end), ID:each (arrays)",
+    )
+    max_cost: Annotated[float | None, *read(optional(values.dollars), {"type": ["number", "string"]})] = Field(
+        default=None, description="refuse what may cost more than so many USD"
+    )
+    upload: Annotated[str | None, *read(optional(values.text), _TEXT)] = Field(
+        default=None, description="a folder of code to bring along; ranks run in it (.tuttiignore)"
+    )
+    compile: Annotated[str | None, *read(optional(values.text), _TEXT)] = Field(
+        default=None, description="a command to run once in the dev image before the gang, in the uploaded folder"
+    )
+    at: Annotated[str | None, *read(optional(values.text), _TEXT)] = Field(
+        default=None, description="submit at a time: 2026-12-01T06:00, or +2h from now"
+    )
+    every: Annotated[str | None, *read(optional(values.text), _TEXT)] = Field(
+        default=None, description="submit now and then every 30m, 6h, 1d; or cron(...), at its times"
+    )
+    notify: Annotated[str | None, *read(optional(values.text), _TEXT)] = Field(
+        default=None, description="tell this address (mail, SQS queue, https, phone) when the job has ended"
     )
 
     @model_validator(mode="after")
@@ -248,12 +271,12 @@ class Job(BaseModel):
         )
 
     def submit(self, cluster: Cluster) -> Run:
-        """Submit the job; nothing is sent where the cluster cannot run it.
+        """Submit the job and what goes along with it; nothing is sent where the cluster cannot run it.
 
         Raises
         ------
         tutti.errors.InputError
-            what does not fit the cluster, all of it.
+            what does not fit the cluster, all of it; `at` and `every`, which have no run yet.
         """
         from tutti.run import Run  # noqa: PLC0415  Run knows Job: one of the two must wait
 

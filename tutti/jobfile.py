@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from tutti import values
 from tutti.errors import InputError, Problem, likely
-from tutti.job import ClashError, Job, optional, read
+from tutti.job import ClashError, Job, read
 
 SWITCH = {"type": "boolean"}
 
@@ -25,28 +25,8 @@ class JobFile(Job):
     json_: Annotated[bool, *read(values.boolean, {"type": "boolean"})] = Field(
         default=False, alias="json", description="answer in JSON"
     )
-
     dry_run: Annotated[bool, *read(values.boolean, {"type": "boolean"})] = Field(
         default=False, description="send nothing; show the API call, the queue and the most it can cost"
-    )
-    max_cost: Annotated[float | None, *read(optional(values.dollars), {"type": ["number", "string"]})] = Field(
-        default=None, description="refuse what may cost more than so many USD"
-    )
-
-    upload: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
-        default=None, description="a folder of code to bring along; ranks run in it (.tuttiignore)"
-    )
-    compile: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
-        default=None, description="a command to run once in the dev image before the gang, in the uploaded folder"
-    )
-    at: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
-        default=None, description="submit at a time: 2026-12-01T06:00, or +2h from now"
-    )
-    every: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
-        default=None, description="submit now and then every 30m, 6h, 1d; or cron(...), at its times"
-    )
-    notify: Annotated[str | None, *read(optional(values.text), {"type": "string"})] = Field(
-        default=None, description="tell this address (mail, SQS queue, https, phone) when the job has ended"
     )
 
     def job(self) -> Job:
@@ -89,6 +69,32 @@ def overlay(keys: Mapping[str, Any], where: Where, flags: Mapping[str, Any]) -> 
     if problems:
         raise InputError(problems)
     return merged, origins
+
+
+def inherited(keys: Mapping[str, Any], where: Where, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The keys with the caller's values for variables that have none: `--env NAME`, or `env: {NAME: }` in a file.
+
+    Raises
+    ------
+    InputError
+        the caller has no such variable.
+    """
+    said = keys.get("env")
+    if isinstance(said, list | tuple):
+        bare = [item for item in said if isinstance(item, str) and item and "=" not in item]
+    else:
+        bare = [name for name, value in said.items() if value is None] if isinstance(said, Mapping) else []
+    place = where.get("env", "env")
+    problems = [
+        Problem(where=where.get(f"env.{n}", place), what=f"{n} is not set here; set it, or give its value: {n}=VALUE")
+        for n in bare
+        if not environ.get(n)
+    ]
+    if problems:
+        raise InputError(problems)
+    if isinstance(said, Mapping):
+        return {**keys, "env": {**said, **{name: environ[name] for name in bare}}}
+    return {**keys, "env": [f"{i}={environ[i]}" if i in bare else i for i in said]} if bare and said else dict(keys)
 
 
 def check(keys: Mapping[str, Any], where: Where) -> JobFile:

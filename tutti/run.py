@@ -16,7 +16,7 @@ from tutti.listing import describe, describe_one, nodes_of, resolve
 from tutti.logs import CALLS_A_S, Follower, LogLine, Stream, read_all, streams_of, tail
 from tutti.patience import Patience
 from tutti.resubmit import again, resumption
-from tutti.submission import prepare, send
+from tutti.submission import ready, send
 from workload.contract import Event, Limits
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class Run:
         InputError
             what does not fit, all of it; nothing was sent then.
         """
-        return cls(send(prepare(job, cluster), cluster), cluster)
+        prepared, more = ready(job, cluster)
+        return cls(send(prepared, cluster, more=more), cluster)
 
     @classmethod
     def find(cls, cluster: Cluster, word: str) -> Run:

@@ -21,6 +21,7 @@ from workload.contract import Tag
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
+    from workload.contract import Card
 
 TARGET: Final = "arn:aws:scheduler:::aws-sdk:batch:submitJob"
 MAPS: Final = frozenset({"tags", "parameters"})  # their keys are the user's own
@@ -73,32 +74,38 @@ def when(at: str | None, every: str | None, *, now: datetime | None = None) -> t
     return text, "UTC"
 
 
-@told
-def create(cluster: Cluster, document: Mapping[str, Any], expression: str, zone: str) -> str:
-    """Make the schedule; its name. One for a time deletes itself after it.
+def request(card: Card, document: Mapping[str, Any], expression: str, zone: str) -> dict[str, Any]:
+    """The keyword arguments of `create_schedule`. One for a time deletes itself after it.
 
     Raises
     ------
     InputError
         The cluster has no role for schedules.
     """
-    role = cluster.card.scheduler_role
+    role = card.scheduler_role
     if not role:
-        what = f"cluster {cluster.card.stack} has no role for schedules on its card"
+        what = f"cluster {card.stack} has no role for schedules on its card"
         raise InputError(
             [Problem(where="at", what=what, remedy="Its operator can add one: pulumi up with a newer stack")]
         )
     name = f"{_PREFIX}{document['jobName'][:40]}-{time.time_ns() // 1_000_000:x}"
-    group = cluster.card.schedule_group
-    cluster.client("scheduler").create_schedule(
-        Name=name,
-        **({"GroupName": group} if group else {}),
-        ScheduleExpression=expression,
-        ScheduleExpressionTimezone=zone,
-        FlexibleTimeWindow={"Mode": "OFF"},
-        ActionAfterCompletion="DELETE" if expression.startswith("at(") else "NONE",
-        Target={"Arn": TARGET, "RoleArn": role, "Input": json.dumps(as_input(document))},
-    )
+    return {
+        "Name": name,
+        **({"GroupName": card.schedule_group} if card.schedule_group else {}),
+        "ScheduleExpression": expression,
+        "ScheduleExpressionTimezone": zone,
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "ActionAfterCompletion": "DELETE" if expression.startswith("at(") else "NONE",
+        "Target": {"Arn": TARGET, "RoleArn": role, "Input": json.dumps(as_input(document))},
+    }
+
+
+@told
+def create(cluster: Cluster, document: Mapping[str, Any], expression: str, zone: str) -> str:
+    """Make the schedule; its name."""
+    asked = request(cluster.card, document, expression, zone)
+    cluster.client("scheduler").create_schedule(**asked)
+    name: str = asked["Name"]
     return name
 
 

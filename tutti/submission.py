@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tutti import batch, capsule, upload
 from tutti.after import resolved
 from tutti.aws import told
 from tutti.compiling import compiler
 from tutti.errors import InputError, Problem
+from tutti.estimate import estimate, refuse_above
+from tutti.job import ALONG
+from tutti.jobfile import JobFile
 from tutti.jobs import ENDED
 from tutti.listing import describe
 from tutti.notify import protocol_of, subscribe
 from tutti.patience import Patience, Tell
+from tutti.prices import Prices
 from tutti.schedule import create, when
+from tutti.schedule import request as schedule_request
 from workload.contract import Tag
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
     from tutti.job import Job
-    from tutti.jobfile import JobFile
+
+
+COMPILE_ID: Final = "<the id of the compile job>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +50,15 @@ class Extras:
     compile: str = ""
     schedule: tuple[str, str] | None = None  # expression and time zone
     notify: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call of the AWS API, in boto3's names."""
+
+    service: str
+    operation: str
+    request: Mapping[str, Any]
 
 
 @told
@@ -65,8 +82,35 @@ def prepare(job: Job, cluster: Cluster, *, where: Mapping[str, str] | None = Non
     return Prepared(document={**document, "dependsOn": depends}, wait_for=after.wait_for)
 
 
-def extras(asked: JobFile, *, where: Mapping[str, str]) -> Extras:
-    """What a job file asks for besides its job.
+@told
+def ready(job: Job, cluster: Cluster) -> tuple[Prepared, Extras]:
+    """A job of the Python API, checked with all that goes along with it: what `send` takes; nothing is sent.
+
+    Raises
+    ------
+    InputError
+        What does not fit, may cost too much, or has no meaning where no command runs.
+    """
+    said = [k for k in ("wait", "json_", "dry_run") if isinstance(job, JobFile) and getattr(job, k)]
+    problems = [
+        Problem(where=k.rstrip("_"), what="says how `tutti submit` answers; submit(cluster) gives a run: leave it out")
+        for k in said
+    ]
+    later = [k for k in ("at", "every") if getattr(job, k)]
+    remedy = "tutti submit --at TIME or --every PERIOD"
+    problems += [Problem(where=k, what="a schedule has no run that submit could give", remedy=remedy) for k in later]
+    if problems:
+        raise InputError(problems)
+    more = extras(job, where={})
+    prepared = prepare(dressed(job, cluster, more), cluster)
+    first = compile_request(prepared, cluster, more)
+    if job.max_cost is not None:
+        refuse_above(estimate(cluster, prepared.document, Prices(cluster, os.environ), first=first), job.max_cost)
+    return prepared, more
+
+
+def extras(asked: Job, *, where: Mapping[str, str]) -> Extras:
+    """What a job asks for besides itself.
 
     Raises
     ------
@@ -77,7 +121,14 @@ def extras(asked: JobFile, *, where: Mapping[str, str]) -> Extras:
         what = "there is nothing to compile"
         raise InputError([Problem(where=where.get("compile", "compile"), what=what, remedy="Bring it: --upload DIR")])
     scheduled = when(asked.at, asked.every) if asked.at or asked.every else None
-    if scheduled and (asked.wait or asked.after):
+    if scheduled and asked.compile:
+        what = "a schedule would start after one compile job each time, and AWS Batch forgets that"
+        remedy = (
+            "Submit once with --compile; then schedule with --workdir input and, in place of --upload and --compile, "
+            "--input with the ...-compiled/node-0/ place that the first one's --dry-run shows"
+        )
+        raise InputError([Problem(where=where.get("compile", "compile"), what=what, remedy=remedy)])
+    if scheduled and (asked.after or (isinstance(asked, JobFile) and asked.wait)):
         what = "a schedule submits later: wait and after do not go with it"
         raise InputError([Problem(where=where.get("at") or where.get("every") or "at", what=what)])
     if asked.notify:
@@ -87,14 +138,14 @@ def extras(asked: JobFile, *, where: Mapping[str, str]) -> Extras:
 
 
 def dressed(job: Job, cluster: Cluster, more: Extras) -> Job:
-    """The job as it is once its code lies where it will lie, and its notice is on it."""
+    """The job alone, as it is once its code lies where it will lie, and its notice is on it."""
+    job = job.model_copy(update=dict.fromkeys(ALONG))
     if more.notify:
         job = job.model_copy(update={"label": {**job.label, Tag.NOTIFY.value: more.notify}})
     if more.bundle is None:
         return job
-    card = cluster.card
-    place = f"s3://{card.bucket}/{card.prefix}code/{more.bundle.digest}/"
-    code = f"{place.rstrip('/')}-compiled/node-0/" if more.compile else place
+    place = upload.place(more.bundle, cluster.card)
+    code = f"{_compiled(place)}node-0/" if more.compile else place
     return job.model_copy(update={"input": (code, *job.input), "workdir": job.workdir or "input"})
 
 
@@ -123,14 +174,12 @@ def send(
     """Await what must have ended, send what goes along, then submit; the new job's id, or a schedule's name."""
     prepared = awaited(prepared, cluster, sleep=sleep)
     more = more or Extras()
-    document = dict(prepared.document)
+    document = prepared.document
+    first = compile_request(prepared, cluster, more)
     if more.bundle is not None:
-        code = upload.send(more.bundle, cluster)
-        if more.compile:
-            result = f"{code.rstrip('/')}-compiled/"
-            first = compiler(cluster.card, more.compile, code=code, result=result, name=document["jobName"])
-            compiling = send(prepare(first, cluster), cluster)
-            document["dependsOn"] = [*document.get("dependsOn", []), {"jobId": compiling}]
+        upload.send(more.bundle, cluster)
+    if first is not None:
+        document = _behind(document, send(Prepared(document=first), cluster, sleep=sleep))
     if more.notify:
         subscribe(cluster, more.notify)
     if more.schedule is not None:
@@ -139,6 +188,60 @@ def send(
     job_id = batch.send(cluster.submitter, document, sleep=sleep)
     capsule.keep(cluster, job_id, document)
     return job_id
+
+
+def compile_request(prepared: Prepared, cluster: Cluster, more: Extras) -> Mapping[str, Any] | None:
+    """The job that compiles first, as a request; None where nothing is compiled.
+
+    Raises
+    ------
+    InputError
+        The cluster has nothing to compile in.
+    """
+    if more.bundle is None or not more.compile:
+        return None
+    code, name = upload.place(more.bundle, cluster.card), prepared.document["jobName"]
+    first = compiler(cluster.card, more.compile, code=code, result=_compiled(code), name=name)
+    return prepare(first, cluster).document
+
+
+@told
+def calls(prepared: Prepared, cluster: Cluster, more: Extras) -> list[Call]:
+    """The calls that `send` makes, in their order, but for its uploads and waits, which `notes` tells.
+
+    Raises
+    ------
+    InputError
+        The cluster has nothing to compile in, or no role for schedules.
+    """
+    document, found = prepared.document, []
+    if (first := compile_request(prepared, cluster, more)) is not None:
+        found.append(Call(service="batch", operation="submit_job", request=batch.signed(first, cluster.user)))
+        document = _behind(document, COMPILE_ID)
+    document = batch.signed(document, cluster.user)
+    if more.schedule is not None:
+        made = schedule_request(cluster.card, document, *more.schedule)
+        return [*found, Call(service="scheduler", operation="create_schedule", request=made)]
+    return [*found, Call(service="batch", operation="submit_job", request=document)]
+
+
+def notes(prepared: Prepared, cluster: Cluster, more: Extras) -> list[str]:
+    """What `send` does before those calls."""
+    found = [f"waits here until {job_id} has ended, whatever became of it" for job_id in prepared.wait_for]
+    if bundle := more.bundle:
+        found.append(f"uploads {bundle.root} to {upload.place(bundle, cluster.card)}, unless it is there")
+    if more.notify:
+        found.append(f"subscribes {more.notify} to {cluster.card.topic}")
+    return found
+
+
+def _compiled(code: str) -> str:
+    """Where what was compiled from a bundle lies."""
+    return f"{code.rstrip('/')}-compiled/"
+
+
+def _behind(document: Mapping[str, Any], job_id: str) -> dict[str, Any]:
+    return {**document, "dependsOn": [*document.get("dependsOn", []), {"jobId": job_id}]}
 
 
 def _unfinished(cluster: Cluster, ids: Sequence[str]) -> tuple[str, ...]:

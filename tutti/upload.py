@@ -20,6 +20,7 @@ from tutti.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
+    from workload.contract import Card
 
 IGNORE_FILE: Final = ".tuttiignore"
 ALWAYS: Final = (
@@ -77,13 +78,18 @@ def bundle(root: Path, where: str = "upload") -> Bundle:
     return Bundle(root=root, files=tuple(files), digest=_digest(root, files))
 
 
+def place(bundle: Bundle, card: Card) -> str:
+    """Where the files of a bundle lie: the prefix to stage in, which ends in a slash."""
+    return f"s3://{card.bucket}/{card.prefix}code/{bundle.digest}/"
+
+
 @told
 def send(bundle: Bundle, cluster: Cluster) -> str:
-    """Put the files into the bucket unless they are there; the prefix to stage in, which ends in a slash."""
+    """Put the files into the bucket unless they are there; their `place`."""
     card, s3 = cluster.card, cluster.s3
     prefix = f"{card.prefix}code/{bundle.digest}/"
     mark = f"{card.prefix}code/{bundle.digest}{MARK}"
-    uri = f"s3://{card.bucket}/{prefix}"
+    uri = place(bundle, card)
     if s3.list_objects_v2(Bucket=card.bucket, Prefix=mark, MaxKeys=1).get("KeyCount"):
         return uri
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tutti import Cluster, Job
-from tutti.errors import TuttiError
+from tutti.errors import InputError, TuttiError
+from tutti.jobfile import JobFile
+from tutti.listing import list_jobs
 from tutti.run import Run
 from tutti.schedule import as_input
+from tutti.submission import prepare
 
 Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -59,6 +64,43 @@ def test_code_is_compiled_once_before_the_gang(tutti: Tutti, cluster: Cluster, c
     assert {"[0:0] made", "[1:1] made"} <= set(told.stdout.splitlines())
 
 
+def test_python_brings_along_what_flags_bring(cluster: Cluster, code: Path) -> None:
+    more: dict[str, Any] = {
+        "upload": str(code),
+        "compile": "echo '#!/bin/sh\necho made' > made; chmod +x made",
+        "max_cost": 50,
+    }
+    run = Job(command=["./made"], nodes=1, **more).submit(cluster)
+    run.result()
+    assert "made" in said(run)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (
+            {"every": "6h"},
+            "every: a schedule has no run that submit could give. tutti submit --at TIME or --every PERIOD",
+        ),
+        ({"dry_run": True}, "dry_run: says how `tutti submit` answers"),
+        ({"wait": True, "json": True}, "json: says how `tutti submit` answers"),
+        ({"max_cost": "0.0001"}, "max_cost: may cost $"),
+        ({"compile": "make"}, "compile: there is nothing to compile"),
+        ({"notify": "nobody"}, "notify: got 'nobody'; allowed: a mail address"),
+    ],
+)
+def test_python_drops_nothing_silently(cluster: Cluster, keys: dict[str, Any], words: str) -> None:
+    job = JobFile(command=["true"], nodes=1, name="dropped", **keys)
+    with pytest.raises(InputError, match=re.escape(words)):
+        job.submit(cluster)
+    assert "dropped" not in {found.name for found in list_jobs(cluster)}
+
+
+def test_what_goes_along_is_refused_where_only_the_job_is_asked_for(cluster: Cluster) -> None:
+    with pytest.raises(InputError, match="upload: upload goes along with a submission"):
+        prepare(Job(command=["true"], upload="."), cluster)
+
+
 def test_a_failed_compiler_fails_the_job_before_a_node_is_paid(tutti: Tutti, code: Path) -> None:
     told = tutti("submit", "--upload", str(code), "--compile", "exit 3", "--nodes", "2", "--wait", "--", "./made")
     assert told.returncode == 1
@@ -74,6 +116,11 @@ def test_a_failed_compiler_fails_the_job_before_a_node_is_paid(tutti: Tutti, cod
         (["--at", "2020-01-01T00:00"], "which has passed"),
         (["--every", "often"], "allowed: 30m, 6h, 1d, or cron("),
         (["--every", "6h", "--wait"], "a schedule submits later"),
+        (
+            ["--every", "6h", "--upload", ".", "--compile", "make"],
+            "--compile: a schedule would start after one compile",
+        ),
+        (["--at", "+2h", "--upload", ".", "--compile", "make"], "Submit once with --compile; then schedule with"),
         (["--notify", "nobody"], "got 'nobody'; allowed: a mail address"),
     ],
 )

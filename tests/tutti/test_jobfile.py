@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tutti.cli import submit
 from tutti.errors import InputError
 from tutti.job import Job
-from tutti.jobfile import JobFile, check, load, overlay, read_job
+from tutti.jobfile import JobFile, check, inherited, load, overlay, read_job
 
 KEYS = [field.alias or name for name, field in JobFile.model_fields.items()]
 
@@ -191,3 +191,17 @@ def test_a_job_written_as_yaml_and_read_again_is_the_same(
     keys: dict[str, Any] = {"nodes": nodes, "env": env, "command": command, "timeout": timeout}
     again = check(*load(yaml.safe_dump(keys), "job.yaml"))
     assert again.job() == Job(**keys)
+
+
+@pytest.mark.parametrize("said", [["A=1", "MODEL"], {"A": "1", "MODEL": None}], ids=["flags", "file"])
+def test_a_variable_without_a_value_has_the_caller_s(said: Any) -> None:
+    keys = inherited({"command": ["x"], "env": said}, {}, {"MODEL": "big=1"})
+    assert check(keys, {}).env == {"A": "1", "MODEL": "big=1"}
+    with pytest.raises(InputError, match="--env: MODEL is not set here; set it, or give its value: MODEL=VALUE"):
+        inherited({"env": said}, {"env": "--env"}, {})
+
+
+def test_a_flag_s_variable_without_a_value_goes_over_a_file_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL", "big")
+    (tmp_path / "job.yaml").write_text("command: x\nenv: {A: 1, MODEL: small}\n")
+    assert submit.read(str(tmp_path / "job.yaml"), {"env": ["MODEL"]})[0].env == {"A": "1", "MODEL": "big"}

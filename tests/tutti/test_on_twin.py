@@ -251,9 +251,46 @@ def test_a_job_starts_after_another_and_never_after_a_failed_one(tutti: Tutti, c
 
 def test_a_dry_run_shows_the_call_and_sends_nothing(tutti: Tutti, cluster: Cluster) -> None:
     planned = json.loads(tutti("submit", "--nodes", "3", "--name", "dry", "--dry-run", "--json", "--", "true").stdout)
-    assert planned["submit_job"]["nodeOverrides"]["numNodes"] == 3
+    [call] = planned["calls"]
+    assert (call["service"], call["operation"]) == ("batch", "submit_job")
+    assert call["request"]["nodeOverrides"]["numNodes"] == 3
+    assert call["request"]["tags"]["tutti:user"] == cluster.user
     assert planned["estimate"]["nodes"] == 3
+    assert planned["queue"]["free_nodes"] >= 0
     assert tutti("status", "dry").returncode == 3
+
+
+def test_a_dry_run_shows_the_compile_job_the_schedule_and_the_wait(
+    tutti: Tutti, cluster: Cluster, tmp_path: Path
+) -> None:
+    """All that the command would do, in its order: uploads and waits as lines, everything else as the calls."""
+    (tmp_path / "main.c").write_text("int main;")
+    asked = ("submit", "--nodes", "2", "--timeout", "1h", "--dry-run")
+    brought = ("--upload", str(tmp_path), "--compile", "make")
+    told = json.loads(tutti(*asked, *brought, "--json", "--", "./main").stdout)
+    first, second = (call["request"] for call in told["calls"])
+    assert first["jobName"] == "main-compile"
+    assert first["tags"]["tutti:user"] == cluster.user
+    assert second["dependsOn"] == [{"jobId": "<the id of the compile job>"}]
+    assert told["before"][0].startswith(f"uploads {tmp_path} to s3://")
+    assert told["estimate"]["compile_usd"] > 0
+    alone = json.loads(tutti(*asked, "--json", "--", "./main").stdout)["estimate"]
+    assert told["estimate"]["most_usd"] == pytest.approx(alone["most_usd"] + told["estimate"]["compile_usd"])
+    between = f"{alone['most_usd']:.6f}"
+    assert tutti("submit", *asked[1:-1], *brought, "--max-cost", between, "--", "./main").returncode == 2
+
+    [call] = json.loads(tutti(*asked, "--every", "6h", "--json", "--", "true").stdout)["calls"]
+    assert (call["service"], call["operation"]) == ("scheduler", "create_schedule")
+    assert call["request"]["ScheduleExpression"] == "rate(6 hours)"
+    assert json.loads(call["request"]["Target"]["Input"])["Tags"]["tutti:user"] == cluster.user
+    assert " each time\n" in tutti(*asked, "--every", "6h", "--", "true").stdout
+    assert json.loads(tutti("schedule", "ls", "--json").stdout) == []
+
+    running = Job(command=["sleep", "600"], nodes=1).submit(cluster)
+    told_of_wait = tutti(*asked, "--after", f"{running.id}:any", "--", "true").stdout
+    running.cancel()
+    assert f"before   waits here until {running.id} has ended, whatever became of it" in told_of_wait
+    assert " nodes could start, " in told_of_wait
 
 
 def test_resubmit_is_the_same_job_again(tutti: Tutti, cluster: Cluster, done: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tutti.errors import InputError
-from tutti.job import Job
+from tutti.job import ALONG, Job
 from tutti.jobfile import JobFile
 from tutti.sweepfile import NOT_HERE, Sweep, read_sweep
 
@@ -72,9 +72,9 @@ def test_what_is_wrong_is_told_at_its_line(tmp_path: Path, text: str, expected: 
 
 def test_what_a_sweep_would_drop_is_refused_all_at_once_with_its_reason(tmp_path: Path) -> None:
     """Every key of a job file that is not of the job itself: nothing that is said goes nowhere."""
-    assert set(NOT_HERE) == {f.alias or n for n, f in JobFile.model_fields.items() if n not in Job.model_fields} | {
-        "name"
-    }
+    assert set(NOT_HERE) == {
+        f.alias or n for n, f in JobFile.model_fields.items() if n not in Job.model_fields or n in ALONG
+    } | {"name"}
     dropped = {"upload": "src", "compile": "make", "at": "+2h", "every": "1d", "notify": "a@example.org"}
     text = GOOD.replace("job:\n", "job:\n" + "".join(f"  {k}: {v}\n" for k, v in dropped.items()))
     with pytest.raises(InputError) as caught:

@@ -144,9 +144,13 @@ def _dry_run() -> Schema:
             "usd_per_node_hour": maybe(NUMBER),
             "price_of": maybe(TEXT),
             "most_usd": maybe(NUMBER),
+            "compile_usd": maybe(NUMBER),
+            "each_time": YES,
         }
     )
-    return record({"submit_job": OBJECT, "estimate": estimate})
+    call = record({"service": TEXT, "operation": TEXT, "request": OBJECT})
+    queue = record({"free_nodes": WHOLE, "waiting": WHOLE})
+    return record({"before": many(TEXT), "calls": many(call), "queue": queue, "estimate": estimate})
 
 
 def _checkpoint() -> Schema:

@@ -14,10 +14,13 @@ from tutti.cli.common import call_of, cluster_of, interrupted, new_app
 from tutti.cli.screen import as_json, say, trouble
 from tutti.core.bill import money
 from tutti.errors import InputError, Problem
-from tutti.jobfile import JobFile, Where, check, load, overlay
+from tutti.jobfile import JobFile, Where, check, inherited, load, overlay
 
 if TYPE_CHECKING:
+    from tutti.cluster import Cluster
     from tutti.estimate import Estimate
+    from tutti.queues import QueueState
+    from tutti.submission import Call
 
 app = new_app()
 
@@ -37,7 +40,7 @@ something is wrong, and all problems are told at once.
 def submit(context: typer.Context, source: str, flags: dict[str, Any]) -> int:
     """Read, check, send; with `wait` stay until the end and answer the job's exit code."""
     from tutti.run import Run  # noqa: PLC0415  --help must not pay for it
-    from tutti.submission import awaited, dressed, extras, prepare, send  # noqa: PLC0415  the same
+    from tutti.submission import awaited, calls, compile_request, dressed, extras, notes, prepare, send  # noqa: PLC0415  the same
 
     if program := call_of(context).program:
         flags["command"] = list(program)
@@ -52,11 +55,13 @@ def submit(context: typer.Context, source: str, flags: dict[str, Any]) -> int:
         from tutti.estimate import estimate, refuse_above  # noqa: PLC0415  only where somebody asks
         from tutti.prices import Prices  # noqa: PLC0415  the same
 
-        found = estimate(cluster, prepared.document, Prices(cluster, os.environ))
+        first, again = compile_request(prepared, cluster, more), bool(asked.every)
+        found = estimate(cluster, prepared.document, Prices(cluster, os.environ), first=first, again=again)
         if asked.max_cost is not None:
             refuse_above(found, asked.max_cost, where.get("max_cost", "max_cost"))
         if asked.dry_run:
-            print(planned(prepared.document, found, as_data=asked.json_))
+            asks, before = calls(prepared, cluster, more), notes(prepared, cluster, more)
+            print(planned(asks, before, found, queue_now(cluster, found), as_data=asked.json_))
             return 0
     if prepared.wait_for:
         ids, have = ", ".join(prepared.wait_for), "has" if len(prepared.wait_for) == 1 else "have"
@@ -105,14 +110,18 @@ def read(source: str, flags: dict[str, Any]) -> tuple[JobFile, Where]:
         raise InputError(
             [Problem(where="", what=what, remedy="A program stands behind --: tutti submit -- PROGRAM ...")]
         )
+    keys = inherited(keys, where, os.environ)
+    flags = inherited(flags, {"env": "--env"}, os.environ)
     merged, origins = overlay(keys, where, flags)
     return check(merged, origins), origins
 
 
-def planned(document: Any, found: Estimate, *, as_data: bool) -> str:
-    """What would be sent, where to, and what it can cost."""
+def planned(asks: list[Call], before: list[str], found: Estimate, now: QueueState, *, as_data: bool) -> str:
+    """What would be sent, where to, how full that is, and what it can cost."""
     if as_data:
-        return as_json({"submit_job": document, "estimate": found.to_json()})
+        sent = [{"service": c.service, "operation": c.operation, "request": c.request} for c in asks]
+        free = {"free_nodes": now.free_nodes, "waiting": now.waiting + now.runnable}
+        return as_json({"before": before, "calls": sent, "queue": free, "estimate": found.to_json()})
     queue = found.queue
     price = (
         f"${found.price.usd_per_hour:.5g} a node and hour ({found.price.source}, {found.price.as_of})"
@@ -121,16 +130,30 @@ def planned(document: Any, found: Estimate, *, as_data: bool) -> str:
     )
     return "\n".join(
         [
-            as_json(document),
+            *(f"{c.service}.{c.operation}: {as_json(c.request)}" for c in asks),
             "",
+            *(f"before   {line}" for line in before),
             f"queue    {queue.name}: at most {queue.max_vcpus // queue.vcpus} nodes of {queue.vcpus} vCPUs",
+            f"now      {now.free_nodes} nodes could start, {now.waiting + now.runnable} jobs wait",
             f"nodes    {found.nodes}",
             f"longest  {found.timeout_s / 3600:.2f} h x {found.attempts} attempts",
             f"price    {price}",
-            f"most     {'unknown' if found.usd is None else f'${money(found.usd)}'}",
+            *([f"compile  {_dollars(found.before)}"] if found.before else []),
+            f"most     {_dollars(found)}{' each time' if found.again else ''}",
             "nothing was sent",
         ]
     )
+
+
+def queue_now(cluster: Cluster, found: Estimate) -> QueueState:
+    """The queue that would take the job, as it is now."""
+    from tutti.queues import queue_states  # noqa: PLC0415  only for a dry run
+
+    return next(state for state in queue_states(cluster) if state.name == found.queue.name)
+
+
+def _dollars(found: Estimate) -> str:
+    return "unknown" if found.usd is None else f"${money(found.usd)}"
 
 
 def _options() -> list[inspect.Parameter]:
