@@ -11,7 +11,7 @@ import json
 import shlex
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from importlib.metadata import version
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -36,17 +36,28 @@ class CapsuleWarning(UserWarning):
     """A job was submitted, and its capsule could not be written."""
 
 
-def keep(cluster: Cluster, job_id: str, document: Mapping[str, Any]) -> None:
-    """Write the capsule of a job that was just submitted. Where that fails it is a warning: the job is there."""
+def keep(
+    cluster: Cluster, job_id: str, document: Mapping[str, Any], seen: MutableMapping[str, Any] | None = None
+) -> None:
+    """Write the capsule of a job that was just submitted. Where that fails it is a warning: the job is there.
+
+    `seen` holds what was found of images and inputs, for jobs that are submitted together.
+    """
     try:
-        _write(cluster, job_id, document)
+        _write(cluster, job_id, document, {} if seen is None else seen)
     except TuttiError as error:
         words = f"{job_id} was submitted, but its capsule was not kept, so that tutti rerun cannot know it: {error}"
         warnings.warn(words, CapsuleWarning, stacklevel=2)
 
 
 @told
-def _write(cluster: Cluster, job_id: str, document: Mapping[str, Any]) -> None:
+def _write(cluster: Cluster, job_id: str, document: Mapping[str, Any], seen: MutableMapping[str, Any]) -> None:
+    definition, inputs = document["jobDefinition"], inputs_of(document)
+    if definition not in seen:
+        seen[definition] = _image(cluster, definition)
+    for uri in inputs:
+        if uri not in seen:
+            seen[uri] = _contents(cluster, uri)
     capsule = {
         "version": CAPSULE_VERSION,
         "job": job_id,
@@ -55,8 +66,8 @@ def _write(cluster: Cluster, job_id: str, document: Mapping[str, Any]) -> None:
         "cluster": {"stack": cluster.card.stack, "region": cluster.card.region, "account": cluster.card.account},
         "card": _of_the_card(cluster, document["jobQueue"]),
         "request": dict(document),
-        "image": _image(cluster, document["jobDefinition"]),
-        "inputs": {uri: _contents(cluster, uri) for uri in inputs_of(document)},
+        "image": seen[definition],
+        "inputs": {uri: seen[uri] for uri in inputs},
         "resumes": document.get("tags", {}).get(Tag.RESUMES.value, ""),
     }
     cluster.s3.put_object(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from tutti import batch
+from tutti import batch, capsule
 from tutti.after import resolved
 from tutti.aws import told
 from tutti.core.sweeping import Tried, counts, due, job_name, newest, parse_name, room
@@ -161,8 +161,11 @@ class Sweeper:
 
     def _send(self, block: Iterable[tuple[int, int]], pace: Pace) -> None:
         with ThreadPoolExecutor(max_workers=THREADS) as pool:
+            seen: dict[str, Any] = {}
             user, client = self.cluster.user, self.cluster.submitter
-            waiting = {pool.submit(self._one, client, user, point, number, pace): point for point, number in block}
+            waiting = {
+                pool.submit(self._one, client, user, point, number, pace, seen=seen): point for point, number in block
+            }
             try:
                 for sent in as_completed(waiting):
                     tried = sent.result()
@@ -172,14 +175,18 @@ class Sweeper:
                     one.cancel()
                 raise
 
-    def _one(self, client: Any, user: str, point: int, number: int, pace: Pace) -> Tried:
+    def _one(
+        self, client: Any, user: str, point: int, number: int, pace: Pace, *, seen: MutableMapping[str, Any]
+    ) -> Tried:
         name = job_name(self.sweep.id, point, number)
         job = self.sweep.job_at(point, name)
         after = tuple(found for word in job.after for found in (self._after or {})[word])
         whole = job.model_copy(update={"label": {**job.label, Tag.SWEEP.value: self.sweep.id}, "after": after})
         document = batch.signed(batch.request(whole, self.cluster.card), user)
         pace.wait()
-        return Tried(point=point, round=number, id=batch.send(client, document), state="SUBMITTED")
+        job_id = batch.send(client, document)
+        capsule.keep(self.cluster, job_id, document, seen)
+        return Tried(point=point, round=number, id=job_id, state="SUBMITTED")
 
     def _remember(self, store: SweepStore) -> None:
         store.write("state.json", {"points": [t.to_json() for t in self.known.values()], "at": time.time()})

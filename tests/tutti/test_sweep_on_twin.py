@@ -117,6 +117,13 @@ def test_points_start_after_a_job_that_is_named_as_for_submit(tutti: Tutti, clus
     assert SweepStore(cluster, lost.id).read("sweep.json") is None
 
 
+def test_points_can_be_compared_and_run_again(tutti: Tutti, cluster: Cluster) -> None:
+    known = Sweeper(sweep_of("kept", 2), cluster).run(wait=True)
+    told = json.loads(tutti("diff", known[0].id, known[1].id, "--json").stdout)
+    assert ("command", "echo 0", "echo 1") in [(d["what"], d["one"], d["other"]) for d in told]
+    assert tutti("rerun", known[1].id, "--wait").returncode == 0
+
+
 def test_two_clients_do_not_drive_one_sweep(cluster: Cluster) -> None:
     first, second = SweepStore(cluster, "locked-000000"), SweepStore(cluster, "locked-000000")
     first.lock()
