@@ -34,6 +34,7 @@ DRAIN_S: Final = 0.05  # between looks at lines that wait for the limiter
 ORPHAN_S: Final = 2.0  # for a program whose shim mpiexec has ended, until it is ended too
 STACKS_S: Final = 5.0  # for the ranks to write their stacks, at most: a moment where the machine is not busy
 STACKS_LOOK_S: Final = 0.05
+HELD_S: Final = 0.3  # ranks are held, until those of the other nodes are
 LAST_WORDS_CHARACTERS: Final = 500
 KILLED: Final = 128 + signal.SIGKILL
 SHELLS: Final = {"sh", "dash", "bash", "ash", "ksh", "zsh", "busybox"}
@@ -145,14 +146,14 @@ class Ranks:
         """Write where each rank is into the log, then call `done`. For a job that ends: Python dies of it.
 
         Python writes its own stacks on SIGABRT (faulthandler); of any other program the log gets what the kernel shows.
-        MPI's daemons are stopped first: they would end the other ranks as soon as one has died.
+        MPI's daemons are stopped first: they would end the other ranks as soon as one has died. So are the ranks of all
+        nodes, before one of them dies: its neighbours' MPI libraries would end them without a word.
         """
         running = self.running()
         for pid in processes.descendants(os.getpid()):
             if _name(pid).startswith(DAEMONS):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGSTOP)
-        aborted = set()
+                _kill(pid, signal.SIGSTOP)
+        held = set()
         for record in running:
             tree = [record.pid, *processes.descendants(record.pid)]
             for pid in tree:
@@ -160,19 +161,24 @@ class Ranks:
                     self._log.line(record.rank, line.encode())
             for pid in tree:
                 if stacks.is_python(pid):
-                    aborted.add(pid)
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.kill(pid, signal.SIGABRT)
-        latest = time.monotonic() + STACKS_S
+                    held.add(pid)
+                    _kill(pid, signal.SIGSTOP)
+        latest = time.monotonic() + HELD_S + STACKS_S
+
+        def abort() -> None:
+            for pid in held:
+                _kill(pid, signal.SIGABRT)
+                _kill(pid, signal.SIGCONT)
+            look()
 
         def look() -> None:
-            if aborted & processes.parents().keys() and time.monotonic() < latest:
+            if held & processes.parents().keys() and time.monotonic() < latest:
                 self._loop.after(STACKS_LOOK_S, look)
                 return
             self.drained()
             done()
 
-        look()
+        self._loop.after(HELD_S if held else 0.0, abort)
 
     def close(self, *, kill: bool = False) -> None:
         """Stop listening; with `kill`, end every process that descends from this one. The log gets what is left."""
@@ -350,6 +356,11 @@ class Ranks:
             known = {k: datagram[k] for k in ("total", "rate", "unit") if datagram.get(k) is not None}
             progress = Progress(rank=int(datagram["rank"]), step=int(datagram.get("step", 0)), **known)
             self._on_progress(progress, datagram)
+
+
+def _kill(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
 def _name(pid: int) -> str:

@@ -218,8 +218,8 @@ def test_every_ranks_stack_is_shown_though_they_are_ended_for_it(gang_of: Gangs,
         "stalls.py",
         "from mpi4py import MPI\n"
         "def waits_for_its_neighbour():\n"
+        "    print('up', flush=True)\n"
         "    MPI.COMM_WORLD.recv(source=1 - MPI.COMM_WORLD.rank)\n"
-        "print('up', flush=True)\n"
         "waits_for_its_neighbour()\n",
     )
     gang = gang_of(nodes=2)

@@ -233,15 +233,15 @@ def test_a_daemonised_child_dies_with_the_job(alone: Alone) -> None:
 STALLED = """
 import threading, time
 def waits_for_nothing():
+    print("up", flush=True)
     time.sleep(1000)
-print("up", flush=True)
 waits_for_nothing()
 """
 
 
 def test_the_stack_of_a_stalled_python_names_the_function(alone: Alone) -> None:
     alone.start([sys.executable, "-c", STALLED], PYTHONFAULTHANDLER="1")
-    alone.until(lambda: "up" in alone.text())
+    alone.until(lambda: "up" in alone.text() and "state S" in stacks.kernel_stack(alone.records[0].pid)[0])
     done: list[int] = []
     alone.ranks.dump_stacks(lambda: done.append(1))
     alone.until(lambda: bool(done))
