@@ -14,7 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Final
+
+NEWER_STACK: Final = "Its operator can add one: pulumi up with a newer stack"
 
 
 class Exit(IntEnum):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tutti import values
 from tutti.aws import told
 from tutti.core import timetable
-from tutti.errors import InputError, NotFoundError, Problem, likely
+from tutti.errors import NEWER_STACK, InputError, NotFoundError, Problem, likely
 from workload.contract import Tag
 
 if TYPE_CHECKING:
@@ -74,6 +74,20 @@ def when(at: str | None, every: str | None, *, now: datetime | None = None) -> t
     return text, "UTC"
 
 
+def role_of(card: Card) -> str:
+    """The role that EventBridge Scheduler submits with.
+
+    Raises
+    ------
+    InputError
+        The cluster has none.
+    """
+    if card.scheduler_role:
+        return card.scheduler_role
+    what = f"cluster {card.stack} has no role for schedules on its card"
+    raise InputError([Problem(where="at", what=what, remedy=NEWER_STACK)])
+
+
 def request(card: Card, document: Mapping[str, Any], expression: str, zone: str) -> dict[str, Any]:
     """The keyword arguments of `create_schedule`. One for a time deletes itself after it.
 
@@ -82,12 +96,7 @@ def request(card: Card, document: Mapping[str, Any], expression: str, zone: str)
     InputError
         The cluster has no role for schedules.
     """
-    role = card.scheduler_role
-    if not role:
-        what = f"cluster {card.stack} has no role for schedules on its card"
-        raise InputError(
-            [Problem(where="at", what=what, remedy="Its operator can add one: pulumi up with a newer stack")]
-        )
+    role = role_of(card)
     name = f"{_PREFIX}{document['jobName'][:40]}-{time.time_ns() // 1_000_000:x}"
     return {
         "Name": name,

@@ -19,12 +19,12 @@ from tutti.job import ALONG
 from tutti.jobfile import JobFile
 from tutti.jobs import ENDED
 from tutti.listing import describe
-from tutti.notify import protocol_of, subscribe
+from tutti.notify import protocol_of, subscribe, topic_of
 from tutti.patience import Patience, Tell
 from tutti.prices import Prices
-from tutti.schedule import create, when
+from tutti.schedule import create, role_of, when
 from tutti.schedule import request as schedule_request
-from workload.contract import Tag
+from workload.contract import Card, Tag
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
@@ -171,9 +171,16 @@ def awaited(
 def send(
     prepared: Prepared, cluster: Cluster, *, more: Extras | None = None, sleep: Callable[[float], None] = time.sleep
 ) -> str:
-    """Await what must have ended, send what goes along, then submit; the new job's id, or a schedule's name."""
-    prepared = awaited(prepared, cluster, sleep=sleep)
+    """Await what must have ended, send what goes along, then submit; the new job's id, or a schedule's name.
+
+    Raises
+    ------
+    InputError
+        The cluster lacks what is needed for it; nothing was sent.
+    """
     more = more or Extras()
+    _check_card(cluster.card, more)
+    prepared = awaited(prepared, cluster, sleep=sleep)
     document = prepared.document
     first = compile_request(prepared, cluster, more)
     if more.bundle is not None:
@@ -212,8 +219,9 @@ def calls(prepared: Prepared, cluster: Cluster, more: Extras) -> list[Call]:
     Raises
     ------
     InputError
-        The cluster has nothing to compile in, or no role for schedules.
+        The cluster has nothing to compile in, no role for schedules, or no topic for notices.
     """
+    _check_card(cluster.card, more)
     document, found = prepared.document, []
     if (first := compile_request(prepared, cluster, more)) is not None:
         found.append(Call(service="batch", operation="submit_job", request=batch.signed(first, cluster.user)))
@@ -233,6 +241,19 @@ def notes(prepared: Prepared, cluster: Cluster, more: Extras) -> list[str]:
     if more.notify:
         found.append(f"subscribes {more.notify} to {cluster.card.topic}")
     return found
+
+
+def _check_card(card: Card, more: Extras) -> None:
+    """Whether the cluster has what the extras need; all that it lacks at once."""
+    problems: list[Problem] = []
+    for asked, needed in ((more.notify, topic_of), (more.schedule, role_of)):
+        if asked:
+            try:
+                needed(card)
+            except InputError as error:
+                problems += error.problems
+    if problems:
+        raise InputError(problems)
 
 
 def _compiled(code: str) -> str:

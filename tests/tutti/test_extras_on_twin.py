@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
+from tests.tutti.stubbed import Stubbed
 from tutti import Cluster, Job
 from tutti.errors import InputError, TuttiError
 from tutti.jobfile import JobFile
 from tutti.listing import list_jobs
 from tutti.run import Run
 from tutti.schedule import as_input
-from tutti.submission import prepare
+from tutti.submission import Extras, Prepared, calls, prepare, send
+from tutti.upload import bundle
 
 Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -94,6 +96,17 @@ def test_python_drops_nothing_silently(cluster: Cluster, keys: dict[str, Any], w
     with pytest.raises(InputError, match=re.escape(words)):
         job.submit(cluster)
     assert "dropped" not in {found.name for found in list_jobs(cluster)}
+
+
+def test_what_the_cluster_lacks_is_told_at_once_before_a_wait_an_upload_or_a_job(code: Path) -> None:
+    nothing_answers: Any = Stubbed()
+    more = Extras(bundle=bundle(code), compile="make", schedule=("rate(1 day)", "UTC"), notify="me@example.org")
+    prepared = Prepared(document={"jobName": "x"}, wait_for=("some-job",))
+    for act in (lambda: send(prepared, nothing_answers, more=more), lambda: calls(prepared, nothing_answers, more)):
+        with pytest.raises(InputError) as told:
+            act()
+        assert "no topic for notices" in str(told.value)
+        assert "no role for schedules" in str(told.value)
 
 
 def test_what_goes_along_is_refused_where_only_the_job_is_asked_for(cluster: Cluster) -> None:
