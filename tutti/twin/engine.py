@@ -370,6 +370,8 @@ class Engine:
         if job.parent:
             self.children[job.parent][job.status] -= 1
             self.children[job.parent][status] += 1
+        if not reason and job.terminated:
+            reason = job.status_reason  # of a job that is terminated while it starts
         job.status, job.status_reason, job.reason_since = status, reason, None
         (self._active.add if status in ON_NODES else self._active.discard)(job.id)
         if status in TERMINAL:

@@ -152,6 +152,17 @@ def test_terminate_stops_what_runs_with_the_given_reason_and_is_never_retried(wo
     assert (job.status, job.status_reason, job.terminated) == (Status.FAILED, "wrong input", True)
 
 
+def test_a_job_that_is_terminated_while_it_starts_keeps_the_given_reason(world: World) -> None:
+    job = world.submit(1)
+    assert job.status == Status.STARTING.value
+    world.act(lambda engine, now: engine.terminate(job.id, "seen enough", now))
+    world.start_all(job)
+    assert (job.status, job.status_reason) == (Status.RUNNING, "seen enough")
+    world.pass_time(2)
+    world.end_all(job, 143)
+    assert (job.status, job.status_reason) == (Status.FAILED, "seen enough")
+
+
 def test_cancel_leaves_what_runs_alone(world: World) -> None:
     job = world.submit(2)
     world.act(lambda engine, now: engine.cancel(job.id, "x", now))
