@@ -18,7 +18,6 @@ GPU_MPI: Final = "gpu-mpi"
 SINGLE: Final = "single"
 ARRAY: Final = "array"
 LOG_SECONDS: Final = 5
-DAY_S: Final = 86_400
 KINDS: Final[Mapping[PoolKind, tuple[str, ...]]] = {
     PoolKind.MPI: (MPI, PARAMETERIZED),
     PoolKind.GPU: (GPU_MPI,),
@@ -116,7 +115,7 @@ def node_environment(definition: Definition, given: Given) -> dict[str, str]:
         PlaceVariable.TMPDIR.value: "" if pool.config.fargate else Path.SCRATCH.value,
         Variable.EFA.value: "1" if pool.efa_interfaces else "",
         Variable.GPUS.value: str(definition.gpus) if definition.gpus else "",
-        Variable.NODE_MTBF.value: str(pool.config.node_mtbf_days * DAY_S) if pool.config.node_mtbf_days else "",
+        Variable.NODE_MTBF.value: documents.node_mtbf(pool.config.node_mtbf_days),
         **grace,
     }
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pulumi_aws as aws
 
 from infra.instances import InstanceType
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +66,9 @@ class AwsFacts:
 
     def instance_type(self, name: str) -> InstanceType | None:
         """The type, or None where the region has none of that name."""
-        try:
-            found = aws.ec2.get_instance_type(instance_type=name)
-        except Exception as error:
-            if _unknown(error):
-                return None
-            raise
+        found = _found(lambda: aws.ec2.get_instance_type(instance_type=name))
+        if found is None:
+            return None
         ena = found.ena_support or ("supported" if found.hypervisor == "nitro" else "unsupported")
         return InstanceType(
             name=name,
@@ -87,25 +87,29 @@ class AwsFacts:
 
     def subnet(self, subnet_id: str) -> Subnet | None:
         """The subnet, or None where there is none of that id."""
-        try:
-            found = aws.ec2.get_subnet(id=subnet_id)
-        except Exception as error:
-            if _unknown(error):
-                return None
-            raise
+        found = _found(lambda: aws.ec2.get_subnet(id=subnet_id))
+        if found is None:
+            return None
         public = bool(found.map_public_ip_on_launch)
         return Subnet(id=subnet_id, vpc_id=found.vpc_id, zone=found.availability_zone, public=public)
 
     def vpc(self, vpc_id: str) -> Vpc | None:
         """The VPC, or None where there is none of that id."""
-        try:
-            found = aws.ec2.get_vpc(id=vpc_id)
-        except Exception as error:
-            if _unknown(error):
-                return None
-            raise
+        found = _found(lambda: aws.ec2.get_vpc(id=vpc_id))
+        if found is None:
+            return None
         names = found.enable_dns_support and found.enable_dns_hostnames
         return Vpc(id=vpc_id, cidr=found.cidr_block, names=names)
+
+
+def _found(look_up: Callable[[], T]) -> T | None:
+    """What a lookup finds; None where there is no such thing."""
+    try:
+        return look_up()
+    except Exception as error:
+        if _unknown(error):
+            return None
+        raise
 
 
 def _unknown(error: Exception) -> bool:

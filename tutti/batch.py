@@ -17,7 +17,15 @@ from tutti.core.placement import Need, Placement, place
 from tutti.errors import InputError, Problem, likely
 from tutti.job import ALONG
 from workload.contract import Card, CardQueue, Limits, Mpi, QueuePriority, Tag, Variable
-from workload.documents import OPEN_RANGE, name_values, node_command, resource_requirements, retry_strategy, timeout
+from workload.documents import (
+    OPEN_RANGE,
+    name_values,
+    node_command,
+    node_mtbf,
+    resource_requirements,
+    retry_strategy,
+    timeout,
+)
 
 if TYPE_CHECKING:
     from types_boto3_batch.client import BatchClient
@@ -26,7 +34,6 @@ if TYPE_CHECKING:
 
 AFTER_STATES: Final = ("ok", "any", "each")
 THROTTLED: Final = frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded"})
-DAY_S: Final = 86_400
 PATIENCE_S: Final = 120.0  # how long a throttled submission is tried again
 
 
@@ -215,11 +222,14 @@ def _overrides(job: Job, placed: Placement, environment: Mapping[str, str]) -> d
 
 def _place_variables(queue: CardQueue) -> dict[str, str]:
     """What a definition that serves several pools cannot say of the node."""
-    said = {Variable.POOL: queue.pool, Variable.ZONE: queue.zone, Variable.EFA: "1" if queue.efa else ""}
+    said = {
+        Variable.POOL: queue.pool,
+        Variable.ZONE: queue.zone,
+        Variable.EFA: "1" if queue.efa else "",
+        Variable.NODE_MTBF: node_mtbf(queue.node_mtbf_days),
+    }
     if len(queue.instance_types) == 1:
         said[Variable.INSTANCE_TYPE] = queue.instance_types[0]
     if queue.gpus:
         said[Variable.GPUS] = str(queue.gpus)
-    if queue.node_mtbf_days:
-        said[Variable.NODE_MTBF] = str(queue.node_mtbf_days * DAY_S)
     return {name.value: value for name, value in said.items() if value}

@@ -26,7 +26,7 @@ from workload.settings import variable
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
 
-CAPSULE_VERSION: Final = 1
+CAPSULE_VERSION: Final = 2
 MOST_KEPT: Final = 1000  # objects of an input that are kept by name; of the others a digest, the count and the bytes
 MOST_LISTED: Final = 10_000  # objects of an input that are looked at: ten calls
 INPUTS: Final = variable("inputs")
@@ -87,7 +87,7 @@ def read(cluster: Cluster, job_id: str) -> dict[str, Any]:
     NotFoundError
         It has none: another client submitted it, or it is too old.
     InputError
-        It was written by a newer client.
+        It was written by a newer client, or by one that is too old.
     """
     try:
         body = cluster.s3.get_object(Bucket=cluster.card.bucket, Key=key(cluster, job_id))["Body"].read()
@@ -97,9 +97,10 @@ def read(cluster: Cluster, job_id: str) -> dict[str, Any]:
             "What Batch still knows of it runs again with: tutti resubmit"
         ) from error
     capsule: dict[str, Any] = json.loads(body)
-    if capsule.get("version") != CAPSULE_VERSION:
-        what = f"its capsule has version {capsule.get('version')!r}; this tutti reads version {CAPSULE_VERSION}"
-        raise InputError([Problem(where=job_id, what=what, remedy="pip install --upgrade tutti")])
+    if (found := capsule.get("version", 0)) != CAPSULE_VERSION:
+        what = f"its capsule has version {found!r}; this tutti reads version {CAPSULE_VERSION}"
+        remedy = "pip install --upgrade tutti" if found > CAPSULE_VERSION else f"tutti resubmit {job_id}"
+        raise InputError([Problem(where=job_id, what=what, remedy=remedy)])
     return capsule
 
 

@@ -14,9 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
-from typing import ClassVar, Final
-
-NEWER_STACK: Final = "Its operator can add one: pulumi up with a newer stack"
+from typing import ClassVar
 
 
 class Exit(IntEnum):

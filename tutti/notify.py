@@ -11,12 +11,11 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from tutti.aws import told
-from tutti.errors import NEWER_STACK, InputError, Problem
+from tutti.errors import InputError, Problem
 from workload import notices
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
-    from workload.contract import Card
 
 MAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 PROTOCOLS: Final = {"https://": "https", "arn:aws:sqs:": "sqs", "arn:aws:lambda:": "lambda", "+": "sms"}
@@ -39,32 +38,18 @@ def protocol_of(address: str) -> str:
     raise InputError([Problem(where="notify", what=what)])
 
 
-def topic_of(card: Card) -> str:
-    """The topic that notices come through.
-
-    Raises
-    ------
-    InputError
-        The cluster has none.
-    """
-    if card.topic:
-        return card.topic
-    what = f"cluster {card.stack} has no topic for notices on its card"
-    raise InputError([Problem(where="notify", what=what, remedy=NEWER_STACK)])
-
-
 @told
 def subscribe(cluster: Cluster, address: str) -> None:
-    """Make sure that the topic tells this address of jobs with its tag.
+    """Make sure that the cluster's topic tells this address of jobs with its tag.
 
     Raises
     ------
     InputError
-        No such kind of address, or a cluster without a topic.
+        No such kind of address.
     """
     protocol = protocol_of(address)
     cluster.client("sns").subscribe(
-        TopicArn=topic_of(cluster.card),
+        TopicArn=cluster.card.topic,
         Protocol=protocol,
         Endpoint=address,
         Attributes={"FilterPolicyScope": "MessageBody", "FilterPolicy": json.dumps(notices.subscription(address))},

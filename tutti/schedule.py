@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tutti import values
 from tutti.aws import told
 from tutti.core import timetable
-from tutti.errors import NEWER_STACK, InputError, NotFoundError, Problem, likely
+from tutti.errors import InputError, NotFoundError, Problem, likely
 from workload.contract import Tag
 
 if TYPE_CHECKING:
@@ -74,38 +74,17 @@ def when(at: str | None, every: str | None, *, now: datetime | None = None) -> t
     return text, "UTC"
 
 
-def role_of(card: Card) -> str:
-    """The role that EventBridge Scheduler submits with.
-
-    Raises
-    ------
-    InputError
-        The cluster has none.
-    """
-    if card.scheduler_role:
-        return card.scheduler_role
-    what = f"cluster {card.stack} has no role for schedules on its card"
-    raise InputError([Problem(where="at", what=what, remedy=NEWER_STACK)])
-
-
 def request(card: Card, document: Mapping[str, Any], expression: str, zone: str) -> dict[str, Any]:
-    """The keyword arguments of `create_schedule`. One for a time deletes itself after it.
-
-    Raises
-    ------
-    InputError
-        The cluster has no role for schedules.
-    """
-    role = role_of(card)
+    """The keyword arguments of `create_schedule`. One for a time deletes itself after it."""
     name = f"{_PREFIX}{document['jobName'][:40]}-{time.time_ns() // 1_000_000:x}"
     return {
         "Name": name,
-        **({"GroupName": card.schedule_group} if card.schedule_group else {}),
+        **_group(card),
         "ScheduleExpression": expression,
         "ScheduleExpressionTimezone": zone,
         "FlexibleTimeWindow": {"Mode": "OFF"},
         "ActionAfterCompletion": "DELETE" if expression.startswith("at(") else "NONE",
-        "Target": {"Arn": TARGET, "RoleArn": role, "Input": json.dumps(as_input(document))},
+        "Target": {"Arn": TARGET, "RoleArn": card.scheduler_role, "Input": json.dumps(as_input(document))},
     }
 
 
@@ -130,8 +109,7 @@ def as_input(value: Any) -> Any:
 @told
 def scheduled(cluster: Cluster) -> list[Scheduled]:
     """What the group's schedules will submit, the next one first."""
-    client = cluster.client("scheduler")
-    group = {"GroupName": cluster.card.schedule_group} if cluster.card.schedule_group else {}
+    client, group = cluster.client("scheduler"), _group(cluster.card)
     now = datetime.now(UTC)
     found = [_read(client.get_schedule(Name=name, **group), now) for name in _names(cluster)]
     return sorted(found, key=lambda s: (s.next is None, s.next or s.created))
@@ -151,14 +129,18 @@ def remove(cluster: Cluster, names: Sequence[str]) -> None:
         if name not in known:
             there = f"there are: {', '.join(known)}" if known else "there is none"
             raise NotFoundError(f"no schedule {name!r}{likely(name, known)}; {there}")
-    group = {"GroupName": cluster.card.schedule_group} if cluster.card.schedule_group else {}
     for name in names:
-        cluster.client("scheduler").delete_schedule(Name=name, **group)
+        cluster.client("scheduler").delete_schedule(Name=name, **_group(cluster.card))
+
+
+def _group(card: Card) -> dict[str, str]:
+    """The group's own schedules; without one Scheduler takes its default."""
+    return {"GroupName": card.schedule_group} if card.schedule_group else {}
 
 
 def _names(cluster: Cluster) -> list[str]:
     """Newest first. In Scheduler's default group others have schedules too: ours begin with one word."""
-    group = {"GroupName": cluster.card.schedule_group} if cluster.card.schedule_group else {"GroupName": "default"}
+    group = {"GroupName": "default", **_group(cluster.card)}  # to list without one is to list those of all groups
     pages = cluster.client("scheduler").get_paginator("list_schedules").paginate(**group, NamePrefix=_PREFIX)
     return [item["Name"] for page in pages for item in page["Schedules"]]
 

@@ -19,10 +19,10 @@ from tutti.job import ALONG
 from tutti.jobfile import JobFile
 from tutti.jobs import ENDED
 from tutti.listing import describe
-from tutti.notify import protocol_of, subscribe, topic_of
+from tutti.notify import protocol_of, subscribe
 from tutti.patience import Patience, Tell
 from tutti.prices import Prices
-from tutti.schedule import create, role_of, when
+from tutti.schedule import create, when
 from tutti.schedule import request as schedule_request
 from workload.contract import Card, Tag
 
@@ -245,15 +245,18 @@ def notes(prepared: Prepared, cluster: Cluster, more: Extras) -> list[str]:
 
 def _check_card(card: Card, more: Extras) -> None:
     """Whether the cluster has what the extras need; all that it lacks at once."""
-    problems: list[Problem] = []
-    for asked, needed in ((more.notify, topic_of), (more.schedule, role_of)):
-        if asked:
-            try:
-                needed(card)
-            except InputError as error:
-                problems += error.problems
-    if problems:
-        raise InputError(problems)
+    needs = (
+        ("notify", more.notify, card.topic, "topic for notices"),
+        ("at", more.schedule, card.scheduler_role, "role for schedules"),
+    )
+    remedy = "Its operator can add one: pulumi up with a newer stack"
+    lacking = [
+        Problem(where=where, what=f"cluster {card.stack} has no {what} on its card", remedy=remedy)
+        for where, asked, there, what in needs
+        if asked and not there
+    ]
+    if lacking:
+        raise InputError(lacking)
 
 
 def _compiled(code: str) -> str:

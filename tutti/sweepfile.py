@@ -17,7 +17,10 @@ KEYS: Final = ("name", "job", "grid", "list", "random", "max_running")
 WAYS: Final = ("grid", "list", "random")
 MOST_POINTS: Final = 100_000
 NOT_HERE: Final = {  # a job file's keys that a sweep's job cannot have, and why
-    **dict.fromkeys(("name", "wait", "json", "dry_run", "max_cost"), "is the sweep's own business; leave it out"),
+    **{
+        key: f"{key} is the sweep's own business; leave it out"
+        for key in ("name", "wait", "json", "dry_run", "max_cost")
+    },
     "upload": "a sweep brings no code along; put it in the bucket (tutti data put) and stage it with `input`",
     "compile": "a sweep brings no code along, so there is nothing to compile; bring the program as it runs",
     "at": "a schedule submits one job, and a sweep is driven by its command; leave it out",
@@ -170,7 +173,7 @@ def _check_jobs(sweep: Sweep, where: Where) -> None:
         )
     for key, why in NOT_HERE.items():
         if key in sweep.job:
-            problems[key] = Problem(where=places.get(key, key), what=f"{key} {why}" if why.startswith("is ") else why)
+            problems[key] = Problem(where=places.get(key, key), what=why)
     for point in range(len(sweep.points)):
         try:
             check(sweep.keys(point), places)

@@ -80,16 +80,15 @@ def bundle(root: Path, where: str = "upload") -> Bundle:
 
 def place(bundle: Bundle, card: Card) -> str:
     """Where the files of a bundle lie: the prefix to stage in, which ends in a slash."""
-    return f"s3://{card.bucket}/{card.prefix}code/{bundle.digest}/"
+    return f"s3://{card.bucket}/{_prefix(bundle, card)}"
 
 
 @told
 def send(bundle: Bundle, cluster: Cluster) -> str:
     """Put the files into the bucket unless they are there; their `place`."""
     card, s3 = cluster.card, cluster.s3
-    prefix = f"{card.prefix}code/{bundle.digest}/"
-    mark = f"{card.prefix}code/{bundle.digest}{MARK}"
-    uri = place(bundle, card)
+    prefix, uri = _prefix(bundle, card), place(bundle, card)
+    mark = f"{prefix.rstrip('/')}{MARK}"
     if s3.list_objects_v2(Bucket=card.bucket, Prefix=mark, MaxKeys=1).get("KeyCount"):
         return uri
 
@@ -102,6 +101,10 @@ def send(bundle: Bundle, cluster: Cluster) -> str:
         list(pool.map(put, bundle.files))
     s3.put_object(Bucket=card.bucket, Key=mark, Body=b"")  # last: whoever sees it may rely on the files
     return uri
+
+
+def _prefix(bundle: Bundle, card: Card) -> str:
+    return f"{card.prefix}code/{bundle.digest}/"
 
 
 def ignored(path: str, is_folder: bool, rules: Sequence[str]) -> bool:

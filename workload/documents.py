@@ -86,6 +86,11 @@ def usable_memory_mib(instance_mib: int) -> int:
     return math.floor(instance_mib * USABLE_MEMORY)
 
 
+def node_mtbf(days: int) -> str:
+    """What NODE_MTBF says of a pool whose nodes fail every so many days; nothing for 0: nobody has measured it."""
+    return str(days * 86_400) if days else ""
+
+
 def name_values(pairs: Mapping[str, str]) -> list[dict[str, str]]:
     """A mapping as Batch's list of names and values, sorted; Batch drops empty values, so they are left out."""
     return [{"name": name, "value": value} for name, value in sorted(pairs.items()) if value != ""]

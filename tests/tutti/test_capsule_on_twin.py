@@ -87,6 +87,25 @@ def test_a_run_that_tutti_did_not_submit_has_no_capsule(tutti: Tutti, run: Run, 
     Run(bare, cluster).cancel()
 
 
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [
+        (capsule.CAPSULE_VERSION + 1, "pip install --upgrade tutti"),
+        (capsule.CAPSULE_VERSION - 1, "tutti resubmit {id}"),
+    ],
+)
+def test_a_capsule_of_another_version_is_not_guessed_at(
+    tutti: Tutti, cluster: Cluster, run: Run, version: int, remedy: str
+) -> None:
+    place: dict[str, Any] = {"Bucket": cluster.card.bucket, "Key": capsule.key(cluster, run.id)}
+    body = json.dumps({**capsule.read(cluster, run.id), "version": version}).encode()
+    cluster.s3.put_object(**place, Body=body)
+    told = tutti("rerun", run.id)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert f"version {version}" in told.stderr
+    assert remedy.format(id=run.id) in " ".join(told.stderr.split())
+
+
 def test_a_resumption_s_capsule_names_the_run_that_it_goes_on_from(cluster: Cluster) -> None:
     first = Job(command=["true"], nodes=1, checkpoint="shared:work/line").submit(cluster)
     first.result()

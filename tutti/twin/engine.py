@@ -84,7 +84,7 @@ class Engine:
         record.address, record.stream, record.task = address, stream, task
         if node.index == job.spec.main and job.status is Status.STARTING:
             job.started_at = _ms(now)
-            self._move(job, Status.RUNNING, now)
+            self._move(job, Status.RUNNING, now, job.status_reason)  # it may have been terminated while it started
             if job.spec.timeout_s:
                 self._timers.after(job.spec.timeout_s, now, "timeout", node)
             self._start_children(job, now)
@@ -370,8 +370,6 @@ class Engine:
         if job.parent:
             self.children[job.parent][job.status] -= 1
             self.children[job.parent][status] += 1
-        if not reason and job.terminated:
-            reason = job.status_reason  # of a job that is terminated while it starts
         job.status, job.status_reason, job.reason_since = status, reason, None
         (self._active.add if status in ON_NODES else self._active.discard)(job.id)
         if status in TERMINAL:

@@ -64,13 +64,10 @@ class Functions:
         if call.method != "POST" or not call.path.endswith(_INVOCATIONS):
             return None
         name, event = call.path.split("/")[3].rpartition(":")[2], call.body.decode() or "{}"
-        if call.headers.get("x-amz-invocation-type", "").lower() == "event":
-            try:
-                self.start(name, event)
-            except LookupError as error:
-                raise ApiError(str(error), code="ResourceNotFoundException", status=404) from error
-            return Answer(status=202)
         try:
+            if call.headers.get("x-amz-invocation-type", "").lower() == "event":
+                self.start(name, event)
+                return Answer(status=202)
             ended = self.run(name, event)
         except LookupError as error:
             raise ApiError(str(error), code="ResourceNotFoundException", status=404) from error
