@@ -13,7 +13,7 @@ from tutti.home import Home
 from tutti.resubmit import CHECKPOINT
 from workload.contract import SHARED_SCHEME, Variable
 from workload.manifest import LOCK_KEY
-from workload.vault import control, lock
+from workload.vault import control, inventory, lock
 from workload.vault.store import S3_SCHEME, Store, open_store
 
 if TYPE_CHECKING:
@@ -109,6 +109,39 @@ def ask(place: Place, verb: control.Verb, *, timeout: float) -> control.Answer:
         f"no answer in {timeout:.0f} s. The request stays at {place.store.target} and is obeyed when the program looks "
         "there; a program looks only if it saves with workload.checkpoint",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damaged:
+    """The checkpoint that was spoilt, and the piece of it in which a bit was turned."""
+
+    target: str
+    step: int
+    piece: str
+
+
+def damage(place: Place) -> Damaged:
+    """Turn one bit of the newest good checkpoint, as a failing disk does: its size stays, its checksum does not.
+
+    Raises
+    ------
+    InputError
+        There is no good one.
+    """
+    for found in inventory.survey(place.store):
+        pieces = (
+            [p for array in found.manifest.arrays.values() for p in array.pieces if p.size] if found.manifest else []
+        )
+        if not found.good or not pieces:
+            continue
+        key = f"{found.folder}/{pieces[0].name}"
+        if (entry := place.store.get(key)) is not None:
+            spoilt = bytearray(entry.data)
+            spoilt[len(spoilt) // 2] ^= 1
+            place.store.put(key, bytes(spoilt))
+            return Damaged(target=place.store.target, step=found.step, piece=key)
+    what = "holds no good checkpoint to damage"
+    raise InputError([Problem(where=place.store.target, what=what, remedy="Wait for one: tutti checkpoints ls")])
 
 
 def unlock(place: Place, is_running: Callable[[str], bool], *, force: bool) -> lock.Owner | None:

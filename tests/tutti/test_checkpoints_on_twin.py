@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.tutti.answers import accepts
 from tutti import Cluster, Job
+from tutti.checkpoints import Place, damage
 from tutti.errors import InputError
 from tutti.run import Run
+from workload.vault.store import open_store
 
 Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
 REPOSITORY = Path(__file__).parents[2]
@@ -39,6 +42,7 @@ def test_a_job_that_is_stopped_ends_with_213_and_its_resumption_goes_on_from_the
 
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     answer = json.loads(stopped.stdout)
+    assert accepts("checkpoints-stop", answer)
     ended = run.wait()
     assert ended.code == 213, [line.raw for line in run.tail(40)]
     listed = tutti("checkpoints", "ls", run.id, "--json")
@@ -57,10 +61,11 @@ def test_a_job_that_is_stopped_ends_with_213_and_its_resumption_goes_on_from_the
     assert again.wait().code == 213
 
 
-@pytest.mark.parametrize("drill", ["kill", "term"])
-def test_a_job_whose_node_goes_is_tried_again_and_goes_on_from_its_checkpoint(
+@pytest.mark.parametrize("drill", ["kill", "term", "damage"])
+def test_a_job_whose_node_goes_is_tried_again_and_goes_on_from_its_newest_good_checkpoint(
     tutti: Tutti, cluster: Cluster, drill: str
 ) -> None:
+    """`damage`: the newest one is spoilt before the node is killed."""
     place = f"shared:work/drilled-{drill}"
     run = Job(
         command=["python", "-m", "mpi4py", str(HEAT), place, FOREVER],
@@ -74,20 +79,34 @@ def test_a_job_whose_node_goes_is_tried_again_and_goes_on_from_its_checkpoint(
     run.wait(until="running")
     saved = tutti("checkpoints", "save", run.id, "--json")
     assert saved.returncode == 0, saved.stderr
+    assert accepts("checkpoints-save", json.loads(saved.stdout))
+    if drill == "damage":
+        later = json.loads(tutti("checkpoints", "save", run.id, "--json").stdout)["step"]
+        damaged = json.loads(tutti("drill", "damage", run.id, "--json").stdout)
+        assert accepts("drill-damage", damaged)
+        assert damaged["step"] == later > json.loads(saved.stdout)["step"]
+        assert tutti("checkpoints", "verify", run.id).returncode == 1
 
-    assert tutti("drill", drill, run.id, "--node", "1").returncode == 0
+    assert tutti("drill", "term" if drill == "term" else "kill", run.id, "--node", "1").returncode == 0
 
     _until_said(run, "checkpoint: going on from step")
     said = [line.raw for line in run.logs()]
     # Who is killed leaves a lock behind, who gets SIGTERM gives it back.
-    assert any("an earlier attempt at this job" in line for line in said) == (drill == "kill")
+    assert any("an earlier attempt at this job" in line for line in said) == (drill != "term")
+    if drill == "damage":
+        assert any(f"that of step {later} is damaged" in line for line in said)
     (again,) = (int(line.split("going on from step ")[1].split(",")[0]) for line in said if "going on from" in line)
     step = json.loads(saved.stdout)["step"]
     # A node that is killed says nothing any more; one that gets SIGTERM saves before it goes.
-    assert again == step if drill == "kill" else again > step
+    assert again > step if drill == "term" else again == step
     assert tutti("checkpoints", "stop", run.id).returncode == 0
     assert run.wait().code == 213
-    assert [attempt.exit_code for attempt in run.details().attempts] == [221 if drill == "kill" else 224, 213]
+    assert [attempt.exit_code for attempt in run.details().attempts] == [224 if drill == "term" else 221, 213]
+
+
+def test_where_nothing_good_lies_there_is_nothing_to_damage(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no good checkpoint"):
+        damage(Place(store=open_store(str(tmp_path))))
 
 
 def _stop(cluster: Cluster, run: Run) -> None:

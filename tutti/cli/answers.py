@@ -120,6 +120,7 @@ def answers() -> dict[str, Callable[[], Schema]]:
         "drill": lambda: record(
             {"job": TEXT, "node": WHOLE, "attempt": WHOLE, "action": TEXT, "at": NUMBER}, {"seconds": NUMBER}
         ),
+        "drill-damage": lambda: fields("tutti.checkpoints", "Damaged"),
     }
 
 

@@ -1,16 +1,20 @@
-"""`tutti drill`: break a node of a running job on purpose."""
+"""`tutti drill`: break a node of a running job, or what it has saved, on purpose."""
 
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tutti.cli.common import JobId, Json, cluster_of, new_app
 from tutti.cli.screen import as_json
 
-app = new_app("Break a node of a job that runs on the twin, and see what becomes of it.")
+if TYPE_CHECKING:
+    from tutti.cluster import Cluster
+
+app = new_app("Break a node of a job on the twin, or its checkpoint, and see what becomes of it.")
 
 Node = Annotated[int, typer.Option("--node", "-n", min=0, help="the node's index; 0 is main")]
 
@@ -62,17 +66,35 @@ def delay(
     _drill(context, job, node, "delay", f"will start {seconds:g} s late", json=json, seconds=seconds)
 
 
-def _drill(
-    context: typer.Context, job: str, node: int, action: str, done: str, *, json: bool, seconds: float = 0.0
-) -> None:
+@app.command(
+    help="One bit of the newest checkpoint turns, as on a bad disk: the job must see it and go on from the one before."
+)
+def damage(context: typer.Context, job: JobId, *, json: Json = False) -> None:
+    from tutti.checkpoints import damage as spoil  # noqa: PLC0415  --help must not pay for it
+    from tutti.checkpoints import find  # noqa: PLC0415  the same
+
+    cluster = _twin(context)
+    done = spoil(find(lambda: cluster, job))
+    print(as_json(asdict(done)) if json else f"turned a bit of step {done.step}: {done.piece} at {done.target}")
+
+
+def _twin(context: typer.Context) -> Cluster:
     from tutti.errors import NotAllowedError  # noqa: PLC0415  --help must not pay for it
-    from tutti.home import Home  # noqa: PLC0415
-    from tutti.run import Run  # noqa: PLC0415
-    from tutti.twin import control  # noqa: PLC0415
 
     cluster = cluster_of(context)
     if not cluster.is_twin:
-        raise NotAllowedError("drills are for the twin; on AWS the nodes are not ours to break")
+        raise NotAllowedError("drills are for the twin; on AWS neither nodes nor checkpoints are ours to break")
+    return cluster
+
+
+def _drill(
+    context: typer.Context, job: str, node: int, action: str, done: str, *, json: bool, seconds: float = 0.0
+) -> None:
+    from tutti.home import Home  # noqa: PLC0415  --help must not pay for it
+    from tutti.run import Run  # noqa: PLC0415
+    from tutti.twin import control  # noqa: PLC0415
+
+    cluster = _twin(context)
     run = Run.find(cluster, job)
     home = Home.from_environment(os.environ)
     answer = control.call(home, "drill", job=run.id, node=node, action=action, seconds=seconds)
