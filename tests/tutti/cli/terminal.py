@@ -14,6 +14,7 @@ import sys
 import termios
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 SEQUENCE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\r|\n|[^\x1b\r\n]+|\x1b")
@@ -50,7 +51,13 @@ class Terminal:
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
-    def press(self, keys: str) -> None:
+    def press(self, keys: str, seconds: float = 60) -> None:
+        """Once the program waits: Python sees an interrupt just before it reads its input only after the next key."""
+        end = time.monotonic() + seconds
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        while stat.read_text().rpartition(") ")[2][0] != "S":
+            assert time.monotonic() < end, f"it never waits; the screen:\n{self.screen}"
+            time.sleep(0.01)
         os.write(self._ours, keys.encode())
 
     def until(self, pattern: str, seconds: float = 60) -> str:
