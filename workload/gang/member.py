@@ -21,7 +21,7 @@ from workload.gang.fulllog import FullLog
 from workload.gang.installed import Installation
 from workload.gang.keys import GangKeys
 from workload.gang.launch import daemon_environment
-from workload.gang.load import EVERY_S, LoadMeter
+from workload.gang.load import SOON_S, LoadMeter
 from workload.gang.log import Log
 from workload.gang.loop import Loop, Timer
 from workload.gang.places import Layout
@@ -102,7 +102,7 @@ class Member:
             loop.after(job.settings.join_deadline, self._not_in),
             loop.every(BEAT_S, self._beat),
             loop.every(LOOK_S, self._look),
-            loop.every(EVERY_S, self._measure),
+            loop.every(SOON_S, self._measure),
         ]
 
     def terminate(self) -> None:
@@ -331,7 +331,7 @@ class Member:
         if self._ranks is None or not self._job.settings.metrics:
             return
         pids = {record.rank: record.pid for record in self._ranks.running()}
-        if pids and (load := self._load.measure(pids, time.monotonic())):
+        if load := self._load.measure(pids, time.monotonic()):
             self._log.event(Event.LOAD, **load)
 
     def _daemon_ended(self, number: int, code: int) -> None:

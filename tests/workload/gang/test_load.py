@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from workload.gang.load import LoadMeter, cpu_ticks, resident_bytes
+from workload.gang.load import EVERY_S, SOON_S, LoadMeter, cpu_ticks, resident_bytes
 
 BUSY = "import sys\nx = bytearray(64 << 20)\nprint(1, flush=True)\nwhile True: pass"
 
@@ -32,10 +33,10 @@ def test_a_busy_rank_and_a_sleeping_one_are_told_apart(busy: subprocess.Popen[st
         start = cpu_ticks(busy.pid) or 0
         while (cpu_ticks(busy.pid) or 0) < start + 20:
             time.sleep(0.01)
-        found = meter.measure(pids, time.monotonic())
+        found = meter.measure(pids, time.monotonic() + SOON_S)
         idle.kill()
     assert found is not None
-    assert found["ranks"][0][0] > 0.05 > found["ranks"][1][0]
+    assert found["ranks"][0][0] > 0.02 > found["ranks"][1][0]
     assert found["memory"] > 64 << 20
     assert found["cores"] == pytest.approx(found["ranks"][0][0] + found["ranks"][1][0], abs=0.02)
 
@@ -47,6 +48,14 @@ def test_a_rank_that_has_gone_is_left_out(busy: subprocess.Popen[str]) -> None:
     assert resident_bytes(gone.pid) == 0
     meter = LoadMeter()
     meter.measure({0: busy.pid, 1: gone.pid}, 0.0)
-    found = meter.measure({0: busy.pid, 1: gone.pid}, 1.0)
+    found = meter.measure({0: busy.pid, 1: gone.pid}, SOON_S)
     assert found is not None
     assert list(found["ranks"]) == [0]
+
+
+def test_a_load_is_said_soon_after_the_start_and_then_every_ten_seconds(busy: subprocess.Popen[str]) -> None:
+    meter, looks = LoadMeter(), [5.0 + look * SOON_S + jitter for look, jitter in enumerate([0, 0.1, -0.1] * 6)]
+    said = [now for now in looks if meter.measure({0: busy.pid}, now)]
+    assert said[0] == pytest.approx(looks[0] + SOON_S, abs=0.2)
+    assert [b - a for a, b in itertools.pairwise(said)] == pytest.approx([EVERY_S] * (len(said) - 1), abs=0.3)
+    assert len(said) == 4
