@@ -267,6 +267,9 @@ class _Handler(BaseHTTPRequestHandler):
 def proxy(moto_port: int) -> Iterator[Proxy]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
+    server.socket.setsockopt(
+        socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20
+    )  # else it grows until a whole body fits in it
     proxy = Proxy(port=server.server_port, upstream=moto_port)
     server.RequestHandlerClass = type("Handler", (_Handler,), {"proxy": proxy})
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
