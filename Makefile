@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most tests wait for processes: two at a time take half as long, on two cores too.
+WORKERS ?= 2
 READY := $(VENV)/.ready
 OPENMPI := .mpi/openmpi
 OPENMPI_READY := $(OPENMPI)/.ready
@@ -55,7 +57,7 @@ demo: $(READY) ## the main job: a 4-node MPI job on the local twin, then once mo
 	@$(BIN)/python examples/demo/demo.py
 
 test: $(READY) $(OPENMPI_READY) $(AWSCLI_READY) ## all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 test-docker: $(READY) ## the tests that run the image, with the Docker engine at hand (after `make image`)
 	@$(BIN)/python -m pytest -m docker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 import subprocess
@@ -167,13 +168,10 @@ def test_money_is_shown_before_and_after_with_the_date_of_the_price(tutti: Tutti
     run = tutti("submit", *asked, "--max-cost", "5", "--name", "paid", "--wait", "--", "true")
     assert run.returncode == 0, run.stderr
     assert DATE in tutti("submit", *asked, "--dry-run", "--", "true").stdout
-    rows = json.loads(tutti("cost", "--by", "job", "--json").stdout)
-    [paid] = (
-        [row for row in rows["rows"] if "paid" in json.dumps(row)]
-        if isinstance(rows, dict)
-        else [row for row in rows if "paid" in json.dumps(row)]
-    )
+    rows = json.loads(tutti("cost", "--by", "job", "--json").stdout)["rows"]
+    [paid] = [row for row in rows if row["key"] == "paid"]
     assert paid["usd"] == pytest.approx(2 * price * 60 / 3600, rel=0.01), "a minute an attempt at least"
+    assert tutti("cost", "--by", "user").stdout.splitlines()[1].split()[0] == getpass.getuser(), "people read names"
 
 
 def test_relative_times_count_from_now() -> None:

@@ -114,7 +114,10 @@ def verify(context: typer.Context, where: Where, *, json: Json = False) -> int:
     return Exit.DONE if whole else Exit.FAILED
 
 
-@app.command(help="Remove all but the last good ones, and what was never finished; refused while a program writes.")
+@app.command(
+    help="Remove all but the last good ones, and what was never finished; refused while a program writes.",
+    short_help="Remove all but the last good ones.",
+)
 def prune(
     context: typer.Context,
     where: Where,
@@ -154,7 +157,10 @@ def save(context: typer.Context, where: Where, *, timeout: Timeout = 300, json: 
     return _ask(context, where, Verb.SAVE, timeout, json=json)
 
 
-@app.command(help="Ask the running program to save and end (exit code 213); tutti resume goes on from there.")
+@app.command(
+    help="Ask the running program to save and end (exit code 213); tutti resume goes on from there.",
+    short_help="Ask the running program to save and end (exit code 213).",
+)
 def stop(context: typer.Context, where: Where, *, timeout: Timeout = 300, json: Json = False) -> int:
     from workload.vault.control import Verb  # noqa: PLC0415  --help must not pay for it
 

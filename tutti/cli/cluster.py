@@ -70,7 +70,10 @@ def list_(json: Json = False) -> None:
         print(table(("", "NAME", "WHERE"), rows, give=1))
 
 
-@app.command(help="Use a cluster from now on; its card is read from SSM unless it is known here.")
+@app.command(
+    help="Use a cluster from now on; its card is read from SSM unless it is known here.",
+    short_help="Use a cluster from now on.",
+)
 def use(
     name: Annotated[str, typer.Argument(metavar="NAME", help="the stack's name, or `twin`")],
     region: Annotated[str, typer.Option("--region", help="where the stack is", show_default=False)] = "",

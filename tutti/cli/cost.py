@@ -45,13 +45,18 @@ def cost(
     if not rows:
         print(f"no run has started in the last {since}")
         return
-    cells = [(r.key, str(r.runs), f"{r.node_hours:.2f}", _usd(r.usd, r.unknown, r.runs)) for r in rows]
+    cells = [(_short(r.key), str(r.runs), f"{r.node_hours:.2f}", _usd(r.usd, r.unknown, r.runs)) for r in rows]
     print(table((by.upper(), "RUNS", "NODE-HOURS", "USD"), cells, give=0))
     for name, price in sorted(prices.items()):
         print(f"{name}: {price['usd_per_hour']:.5g} USD an hour ({price['source']}, {price['as_of']})")
     if missing := sorted({item.instance_type or "a pool of several types" for item in found if item.price is None}):
         print(f"price not known: {', '.join(missing)}")
     print(NOTE)
+
+
+def _short(key: str) -> str:
+    """Of who works through a role (`AROA...:ada@lab.example`) the session's name; jobs and days have no colon."""
+    return key.partition(":")[2] or key
 
 
 def _usd(usd: float, unknown: int, runs: int) -> str:

@@ -24,7 +24,7 @@ def kill(context: typer.Context, job: JobId, *, node: Node, json: Json = False) 
     _drill(context, job, node, "kill", "was killed", json=json)
 
 
-@app.command(help="The node's instance goes: off the network, then gone, with no exit code.")
+@app.command(help="The node's instance goes: no network, no exit code.")
 def lose(context: typer.Context, job: JobId, *, node: Node, json: Json = False) -> None:
     _drill(context, job, node, "lose", "lost its instance", json=json)
 
@@ -67,7 +67,8 @@ def delay(
 
 
 @app.command(
-    help="One bit of the newest checkpoint turns, as on a bad disk: the job must see it and go on from the one before."
+    help="One bit of the newest checkpoint turns, as on a bad disk: the job must see it and go on from the one before.",
+    short_help="One bit of the newest checkpoint turns.",
 )
 def damage(context: typer.Context, job: JobId, *, json: Json = False) -> None:
     from tutti.checkpoints import damage as spoil  # noqa: PLC0415  --help must not pay for it

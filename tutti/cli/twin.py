@@ -81,7 +81,10 @@ def status(*, json: Json = False) -> None:
         print(f"{name:<12}{text}")
 
 
-@app.command(help="Capacity errors in the first environment of QUEUE: jobs wait RUNNABLE until it is switched off.")
+@app.command(
+    help="Capacity errors in the first environment of QUEUE: jobs wait RUNNABLE until it is switched off.",
+    short_help="Capacity errors in the first environment of QUEUE.",
+)
 def shortage(
     queue: Annotated[str, typer.Argument(metavar="QUEUE", help="the queue's name")],
     switch: Annotated[Switch, typer.Argument(metavar="on|off", help="whether there is one")],
@@ -98,7 +101,10 @@ def shortage(
     print(f"environment {answer['environment']} {state}")
 
 
-@app.command(help='The lines with which any AWS client talks to the twin: eval "$(tutti twin env)"')
+@app.command(
+    help='The lines with which any AWS client talks to the twin: eval "$(tutti twin env)"',
+    short_help="The lines with which any AWS client talks to the twin.",
+)
 def env() -> None:
     from tutti.errors import NotFoundError  # noqa: PLC0415
     from tutti.twin import control  # noqa: PLC0415

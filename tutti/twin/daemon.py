@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import getpass
 import json
 import logging
 import os
@@ -193,7 +194,7 @@ class Twin:
     def _front(self) -> Front:
         batch = Batch(self._jobs, self._resources, self._runner, self._where)
         logs = Logs(self._logs, region=cluster.REGION, account=cluster.ACCOUNT)
-        user = os.environ.get("USER") or str(os.getuid())
+        user = _login()
 
         def answer_batch(call: Call) -> Answer:
             return Answer.of_json(batch.answer(call.method, call.path, dict(call.query), call.body))
@@ -275,6 +276,14 @@ def _own_keys(store: Store) -> Keys:
         access_key_id=cast("str", store.fact("access_key_id")),
         secret_access_key=cast("str", store.fact("secret_access_key")),
     )
+
+
+def _login() -> str:
+    """Who runs the twin, by name; by number where the machine knows no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def main(argv: list[str]) -> int:

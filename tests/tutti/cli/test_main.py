@@ -72,6 +72,12 @@ def test_help_fits_80_columns_without_colour(tutti: Tutti, command: str) -> None
     assert "\x1b" not in told
 
 
+def test_no_list_of_commands_cuts_a_sentence(tutti: Tutti) -> None:
+    lists = [tutti(*words, "--help").stdout.partition("Commands:")[2] for words in [[], *([name] for name in COMMANDS)]]
+    assert len([text for text in lists if text]) > 5
+    assert not [line for text in lists for line in text.splitlines() if line.endswith("...")]
+
+
 def test_a_misspelt_command_gets_a_likely_one(tutti: Tutti) -> None:
     told = tutti("statsu")
     assert told.returncode == 2
