@@ -74,6 +74,13 @@ def told(call: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
+def permission(error: BaseException) -> tuple[str, str]:
+    """What a refused call wants, as IAM names it, and on what: as AWS says it, else the call alone and ""."""
+    message = getattr(error, "response", {}).get("Error", {}).get("Message", "")
+    found = re.search(r"perform: ?([\w-]+:\w+)(?: on resource: ?(\S+))?", message)
+    return (found[1], found[2] or "") if found else (getattr(error, "operation_name", ""), "")
+
+
 def _refused(error: Exception, response: dict[str, dict[str, str]]) -> TuttiError:
     code = response.get("Error", {}).get("Code", "")
     message = response.get("Error", {}).get("Message", "") or _first_line(error)
@@ -86,8 +93,8 @@ def _refused(error: Exception, response: dict[str, dict[str, str]]) -> TuttiErro
             "Check aws sts get-caller-identity; for the twin its card may be old: tutti twin up"
         )
     if code in DENIED:
-        action = re.search(r"perform: ?([\w-]+:\w+)(?: on resource: ?(\S+))?", message)
-        what = f"{action[1]}{f' on {action[2]}' if action[2] else ''}" if action else operation
+        action, resource = permission(error)
+        what = f"{action}{f' on {resource}' if resource else ''}"
         return NotAllowedError(
             f"you are not allowed to do {what}. "
             "The stack's `researcher` policy has it for the group's own jobs and files: ask its operator"

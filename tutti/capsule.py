@@ -130,10 +130,10 @@ def gone(cluster: Cluster, capsule: Mapping[str, Any]) -> list[Problem]:
 
 def _image_is_gone(cluster: Cluster, image: str) -> bool:
     """Whether it certainly is: who may not ask, or asks another registry, does not know."""
-    from tutti.why.gather import Asker  # noqa: PLC0415  only where a run is run again
+    from tutti.why.asker import Asker  # noqa: PLC0415  only where a run is run again
     from tutti.why.gather_task import image_of  # noqa: PLC0415  the same
 
-    found = Asker().part("the image", lambda: image_of(cluster, image))
+    found = Asker().part("the image", lambda: image_of(cluster, image), on=image)
     return found is not None and found.found is False
 
 

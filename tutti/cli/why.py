@@ -42,5 +42,5 @@ def why(context: typer.Context, job: JobId, *, json: Json = False) -> None:
     print(f"cause    {found.cause}\nremedy   {found.remedy.replace(' ID', f' {facts.job.id}')}")
     for line in found.evidence.splitlines():
         print(f"evidence {line}")
-    if facts.unasked and found.code == "not-known":
-        print(f"not asked, for want of permission: {', '.join(facts.unasked)}")
+    for part in facts.unasked:
+        print(f"unasked  {part}")

@@ -19,16 +19,17 @@ NOT_STARTED: Final[tuple[Rule, ...]] = (
     *waiting.SAID,
     *waiting.WAIT,
     *network.RULES,
+    waiting.waits_in_disabled_queue,
     waiting.instances_starting,
 )
-STARTING: Final[tuple[Rule, ...]] = (*network.RULES, waiting.instances_starting)
+STARTING: Final[tuple[Rule, ...]] = (*network.RULES, waiting.containers_starting)
 
 
 def diagnose(facts: Facts) -> Finding | None:
     """Why the job does not run or has failed; None where nothing is wrong (it runs, or has succeeded)."""
     job = facts.job
-    if job is None or job.state in {"RUNNING", "SUCCEEDED"}:
-        return None
+    if job is None or job.state in {"RUNNING", "SUCCEEDED"} or job.array_states.get("RUNNING"):
+        return None  # an array is PENDING while its elements run
     if job.state == "FAILED":
         return _first(ended.RULES, facts)
     return _first(STARTING if job.state == "STARTING" else NOT_STARTED, facts)
@@ -36,7 +37,7 @@ def diagnose(facts: Facts) -> Finding | None:
 
 def check_up(facts: Facts) -> list[Finding]:
     """Everything that is wrong with a cluster, without a job."""
-    rules = (*waiting.CLUSTER, waiting.quota_below_pool, *network.RULES)
+    rules = (waiting.queue_disabled, *waiting.CLUSTER, waiting.quota_below_pool, *network.RULES)
     return [found for rule in rules if (found := rule(facts))]
 
 

@@ -13,43 +13,78 @@ from workload.contract import ExitCode
 NAMED: Final = 4  # nodes that a cause names one by one
 
 # What stands in a reason of AWS's -> (code, cause, remedy). The first that matches wins, so the narrow come first.
+# Sources: Amazon ECS Developer Guide, "Stopped tasks error codes"; what users report of EC2 and of Fargate, which word the
+# same failure apart: EC2's agent says "Fetching secret data from ...", Fargate's "unable to pull secrets or registry auth".
+_PULL: Final = r"CannotPull(ECR)?ContainerError"
+_NO_WAY: Final = (
+    r"timeout|timed out|deadline exceeded|no route|no such host|connection (refused|reset|issue)|waiting for connection"
+    r"|request canceled|send request failed"
+)
+_AUTH: Final = r"(ecr registry auth|registry auth from Amazon ECR)"
+_ASM: Final = r"(Fetching secret data from AWS Secrets Manager|ResourceInitializationError.*(from asm|Secrets Manager))"
+_FOR_ANOTHER: Final = (
+    "the image is for another processor than the pool's instances",
+    "Build it for the pool's architecture (--platform linux/amd64 or linux/arm64), or choose another pool.",
+)
 _SAID: Final = (
+    ((rf"exec format error|{_PULL}.*(matching platform|no matching manifest)"),
+     "architecture", *_FOR_ANOTHER),
     # ECR's refusal goes on with Docker's "repository does not exist or may require 'docker login'", which without it
     # is said of a name that is wrong.
-    ((r"CannotPullContainerError.*(not authorized|AccessDenied|authorization token|\b403\b"
-     r"|(?<!resource is )denied(?!: requested access| for \S+ repository does not exist))"),
+    ((rf"({_PULL}|{_AUTH}).*(not authorized|AccessDenied|authorization token|no basic auth|\b403\b"
+     r"|(?<!resource is )denied(?!: requested access|,? (for \S+ )?repository does not exist| for \S+, repository does not exist))"),
      "image-denied", "the instance may not pull the image",
      "The operator lets the instance role read the repository (for an image of another account: the repository's own policy too)."),
-    (r"CannotPullContainerError.*(not found|manifest unknown|does not exist)", "image-not-found", "the image is not in its repository",
-     "Submit the job again: the newest definition names an image that is there; or the operator runs pulumi up."),
-    (r"CannotPullContainerError.*(timeout|deadline|i/o|no route|connection)", "image-unreachable", "the registry did not answer: nodes have no way to it",
-     "tutti doctor looks at routes, NAT and endpoints."),
-    (r"CannotPullContainerError.*(no space|disk)", "image-too-large", "the image does not fit on the node's disk",
+    (rf"{_PULL}.*(toomanyrequests|pull rate limit)", "image-rate-limit", "the image's registry lets nobody pull so often",
+     "Try it later; or the operator copies the image into the stack's own repository, which has no such limit."),
+    (rf"{_PULL}.*(no space left|disk quota)", "image-too-large", "the image does not fit on the node's disk",
      "The operator raises disk_gib of the pool, or the image gets smaller."),
-    (r"CannotPullContainerError", "image-pull", "the image could not be pulled", "It is retried; if it stays so, tutti doctor looks at the network and the repository."),
-    (r"exec format error", "architecture", "the image is for another processor than the pool's instances",
-     "Build it for the pool's architecture (--platform linux/amd64 or linux/arm64), or choose another pool."),
-    (r"ResourceInitializationError.*(AccessDenied|not authorized).*", "secret-denied", "the execution role may not read the gang's secret",
+    (rf"({_PULL}|{_AUTH}).*({_NO_WAY})", "image-unreachable", "the registry did not answer: nodes have no way to it",
+     "tutti doctor looks at routes, NAT and endpoints."),
+    (rf"{_PULL}.*(not found|manifest unknown|does not exist)", "image-not-found", "the image is not in its repository",
+     "Submit the job again: the newest definition names an image that is there; or the operator runs pulumi up."),
+    (_PULL, "image-pull", "the image could not be pulled", "It is retried; if it stays so, tutti doctor looks at the network and the repository."),
+    (rf"{_ASM}.*(AccessDenied|not authorized)", "secret-denied", "the execution role may not read the gang's secret",
      "The operator runs pulumi up, which gives it that right."),
-    (r"ResourceInitializationError.*(secret|Secrets).*(not find|NotFound|can't find)", "secret-not-found", "the gang's secret is not there",
-     "The operator runs pulumi up, which makes it again."),
-    (r"ResourceInitializationError.*(secret|Secrets)", "secret-unreachable", "the gang's secret could not be read: Secrets Manager was not reached",
+    (rf"{_ASM}.*(not find|NotFound|can't find|marked for deletion)", "secret-not-found", "the gang's secret is not there",
+     "The operator restores it (aws secretsmanager restore-secret), or runs pulumi up, which makes a new one."),
+    (_ASM, "secret-unreachable", "the gang's secret could not be read: Secrets Manager was not reached",
      "tutti doctor looks at routes, NAT and endpoints (secretsmanager)."),
-    (r"(ResourceInitializationError|CannotStartContainerError|CannotCreateVolumeError).*(EFS|efs|mount\.nfs|mount)", "efs-mount", "the shared file system could not be mounted",
+    (r"initialize logging driver|validate logger args|Cloudwatch log stream", "log-not-opened", "the container's log could not be opened in CloudWatch Logs",
+     "tutti doctor looks at routes, NAT and endpoints (logs); the operator runs pulumi up, which makes log group and rights."),
+    (r"EFS utils|VolumeDriver\.Create|mount\.nfs|CannotCreateVolumeError.*mount", "efs-mount", "the shared file system could not be mounted",
      "tutti doctor looks at mount targets, port 2049 and the file system's policy."),
+    (r"CannotStartContainerError.*(executable file not found|no such file or directory)", "no-entrypoint",
+     "the image lacks the program that the container starts: Tutti's own node program",
+     "Choose an image of the stack (--image; tutti cluster show has them), or have the operator add the runtime to this one."),
+    (r"(DockerTimeoutError|ContainerRuntimeTimeoutError|Could not transition to \w+; timed out)", "container-slow",
+     "the node was too slow to make the container: its disk was busy, most often with the image",
+     "Submit it again; if it stays so, the operator gives the pool a larger or faster disk (disk_gib)."),
     (r"OutOfMemory", "out-of-memory", "a node ran out of the memory that the job was given",
      "Submit it with more --memory, on more nodes, or with fewer --ranks-per-node."),
-    (r"Job attempt duration exceeded timeout|job timed out", "timeout", "it reached its timeout",
+    (r"Job attempt duration exceeded timeout", "timeout", "it reached its timeout",
      "Submit it with a longer --timeout; with --signal-before 5m the program can save first, and tutti resume goes on from there."),
     (r"Canceled by JobStateTimeLimit action.*INSUFFICIENT_INSTANCE_CAPACITY", "no-capacity", "it was cancelled because AWS had no capacity for its instances in time",
      "Submit it to another pool (tutti queues), on fewer nodes, or later."),
     (r"Canceled by JobStateTimeLimit action", "waited-too-long", "it was cancelled because it could not start in time",
      "tutti doctor looks at the queue; tutti cluster show has what a node offers."),
-    (r"Dependent Job failed|dependency", "dependency-failed", "a job that it was to follow has failed",
+    (r"Dependent Job failed", "dependency-failed", "a job that it was to follow has failed",
      "Ask why that one failed: tutti why ID. Then submit both again."),
-    (r"Host EC2", "host-lost", "its main node's instance went away, and no attempt was left",
+    (r"Host EC2|Your Spot Task was interrupted", "host-lost", "its main node's instance went away, and no attempt was left",
      "Submit it again, with more --retries; tutti resume goes on from its last checkpoint."),
 )  # fmt: skip
+
+# How AWS begins where it ended a job by itself; some of these may count as requests in DescribeJobs.
+_OWN_WORDS: Final = (
+    *(
+        "Canceled by JobStateTimeLimit",
+        "Job attempt duration",
+        "Dependent Job failed",
+        "Host EC2",
+        "Essential container",
+    ),
+    *("Task failed to start", "Your Spot Task"),
+)
 
 _CODES: Final = {
     ExitCode.SETTINGS: "Mend what the log names and submit it again.",
@@ -63,8 +98,11 @@ _CODES: Final = {
     ExitCode.GOING_AWAY: "Nodes were taken away in every attempt. Submit it again; tutti resume goes on from its last checkpoint.",
 }  # fmt: skip
 
-# What stands in the last lines of a log -> (code, cause, remedy).
+# What stands in the last lines of a log -> (code, cause, remedy). A rank that a signal ended (a code above 128) died of
+# something else than what it lacks, of which a log may well speak in passing.
+_LACKS: Final = frozenset({"no-module", "no-library", "no-file", "not-allowed"})
 _LOG: Final = (
+    (r"exec format error", "architecture", *_FOR_ANOTHER),
     (r"ModuleNotFoundError: No module named '?([\w.]+)", "no-module", "the program imports {0}, which the image lacks",
      "Choose an image that has it (--image), bring it along (--upload DIR), or have the operator build one with it."),
     (r"error while loading shared libraries: (\S+?):", "no-library", "the program needs the library {0}, which the image lacks",
@@ -83,22 +121,20 @@ _LOG: Final = (
 
 
 def said_by_aws(facts: Facts) -> Finding | None:
-    """What AWS gives as the reason, of the job or of its container."""
+    """What AWS gives as the reason, of the job or of its last container; a request's own words are nobody's reason."""
     job = facts.job
     if job is None or job.state != "FAILED":
         return None
     for text in (facts.container_reason, job.reason):
         for pattern, code, cause, remedy in _SAID:
-            if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
+            if re.search(pattern, text, re.IGNORECASE | re.DOTALL) and not (text == job.reason and _requested(facts)):
                 return Finding(code=code, cause=cause, remedy=remedy, evidence=text)
     return None
 
 
 def stopped_by_somebody(facts: Facts) -> Finding | None:
     job = facts.job
-    if job is None or job.state != "FAILED" or job.exit_code in set(_CODES) - {ExitCode.GOING_AWAY}:
-        return None
-    if not re.search(r"cancel|terminat", job.reason, re.IGNORECASE) or job.reason.startswith("Host EC2"):
+    if job is None or job.exit_code in set(_CODES) - {ExitCode.GOING_AWAY} or not _requested(facts):
         return None
     return Finding(
         code="cancelled",
@@ -108,6 +144,14 @@ def stopped_by_somebody(facts: Facts) -> Finding | None:
     )
 
 
+def _requested(facts: Facts) -> bool:
+    """Whether somebody asked AWS to end it, in words of their own; what AWS ends by itself keeps AWS's words."""
+    job = facts.job
+    if job is None or job.state != "FAILED" or job.reason.startswith(_OWN_WORDS):
+        return False
+    return facts.stopped or bool(re.search("cancel|terminat", job.reason, re.IGNORECASE))
+
+
 def our_code(facts: Facts) -> Finding | None:
     job = facts.job
     if job is None or job.exit_code not in _CODES:
@@ -115,7 +159,7 @@ def our_code(facts: Facts) -> Finding | None:
     code = ExitCode(job.exit_code)
     return Finding(
         code=f"exit-{int(code)}",
-        cause=code.meaning + (_missing(facts) if code is ExitCode.MISSING else ""),
+        cause=code.meaning + _of_nodes(facts, code),
         remedy=_CODES[code].replace("ID", job.id),
         evidence=_last_of_ours(facts),
     )
@@ -127,7 +171,7 @@ def said_by_program(facts: Facts) -> Finding | None:
         return None
     for line in reversed(facts.log):
         for pattern, code, cause, remedy in _LOG:
-            if match := re.search(pattern, line):
+            if (match := re.search(pattern, line)) and not (code in _LACKS and (job.exit_code or 0) > 128):
                 words = cause.format(*(match.groups() or ("",)))
                 return Finding(code=code, cause=words, remedy=remedy, evidence=line)
     return None
@@ -205,14 +249,19 @@ def its_code(facts: Facts) -> Finding | None:
             )
 
 
-def _missing(facts: Facts) -> str:
-    """How far each node came that main did not see; main's log names them."""
-    found = re.search(r"nodes? ([\d, -]+) of \d+ did not join", _last_of_ours(facts))
+def _of_nodes(facts: Facts, code: ExitCode) -> str:
+    """What Batch knows of the nodes that main's last words name: main itself saw no more than that they were away."""
+    if code is ExitCode.MISSING:
+        found = re.search(r"nodes? ([\d, -]+) of \d+ did not join", _last_of_ours(facts))
+    elif code is ExitCode.LOST:
+        found = re.search(r"node (\d+) \([^)]*\) is lost", _last_of_ours(facts))
+    else:
+        return ""
     if not found:
         return ""
     spans = [part.strip().partition("-") for part in found[1].split(",")]
-    missing = {n for first, _, last in spans for n in range(int(first), int(last or first) + 1)}
-    told = [f"node {node.index} {_how_far(node)}" for node in facts.nodes if node.index in missing]
+    away = {n for first, _, last in spans for n in range(int(first), int(last or first) + 1)}
+    told = [f"node {node.index} {_how_far(node)}" for node in facts.nodes if node.index in away]
     return "".join(f"; {words}" for words in (*told[:NAMED], *([f"{len(told) - NAMED} more"] if told[NAMED:] else [])))
 
 

@@ -40,8 +40,9 @@ class Queue:
     reason: str = ""
     environments: tuple[Environment, ...] = ()
     head: str = ""  # the job at the front, by GetJobQueueSnapshot
+    head_since: float = 0.0  # Unix seconds, where that is ours
     ahead: int = 0  # jobs before ours
-    busy_vcpus: int = 0  # of the pool, by jobs that start or run
+    busy_vcpus: int | None = 0  # of the pool, by jobs that start or run; None: not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ class Subnet:
     id: str
     zone: str
     free_addresses: int
-    nat: bool  # 0.0.0.0/0 leads to a NAT gateway, a transit gateway or an instance
+    nat: bool  # 0.0.0.0/0 leads elsewhere than to an internet gateway: a NAT, a transit gateway, a VPN, a firewall
     public: bool  # 0.0.0.0/0 leads to an internet gateway
     s3_gateway: bool
 
@@ -71,7 +72,10 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class FileSystem:
-    """EFS: state, zones with a mount target, whether one's group lets NFS in from the nodes' group."""
+    """EFS: state, zones with a mount target that is ready, whether the pool's lets NFS in from the nodes' group.
+
+    Where those are not known (a launch template's), it is taken to.
+    """
 
     id: str
     state: str
@@ -110,7 +114,8 @@ class Facts:
     nodes: tuple[Node, ...] = ()
     vcpus: int = 0  # asked for, a node
     memory_mib: int = 0
-    container_reason: str = ""
+    container_reason: str = ""  # of its last attempt
+    stopped: bool = False  # cancelled or terminated, by somebody's request or by a rule of AWS's
     dependencies: Mapping[str, str] = field(default_factory=dict)  # id -> state
     card_queue: CardQueue | None = None
     queue: Queue | None = None
@@ -130,9 +135,10 @@ class Facts:
     @property
     def idle_vcpus(self) -> float | None:
         """Of the pool's instances that boot or have no work: a waiting job gets them. None: not known."""
-        if self.quota is None or self.quota.own is None:
+        busy = self.queue.busy_vcpus if self.queue else 0
+        if self.quota is None or self.quota.own is None or busy is None:
             return None
-        return max(0.0, self.quota.own - (self.queue.busy_vcpus if self.queue else 0))
+        return max(0.0, self.quota.own - busy)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
-from tutti.aws import is_aws_error, told
-from tutti.jobs import Details, container_of, details
+from tutti.aws import told
+from tutti.jobs import Details, Node, container_of, details
 from tutti.listing import describe, list_jobs, nodes_of
 from tutti.logs import streams_of, tail
+from tutti.why.asker import Asker
 from tutti.why.facts import Environment, Facts, Queue, Quota
 from tutti.why.gather_network import file_system_of, network_of
-from tutti.why.gather_task import image_of, processors_of, secret_of
+from tutti.why.gather_task import gang_secret, image_of, processors_of, secret_of
 from workload.contract import EVENT_MARK, CardQueue
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
 
-T = TypeVar("T")
 LOG_LINES: Final = 40
+MISSING: Final = "MISSING"  # a queue's state where AWS knows none of that name
 BUSY: Final = ("STARTING", "RUNNING")
 # EC2's quotas for running On-Demand instances, in vCPUs, by the family's first letters (Service Quotas, EC2).
 QUOTAS: Final = (
@@ -28,31 +30,18 @@ QUOTAS: Final = (
     ("g", "L-DB2E81BA", "G and VT instances"),
     ("vt", "L-DB2E81BA", "G and VT instances"),
     ("trn", "L-2C3B7624", "Trn instances"),
+    ("inf", "L-1945791B", "Inf instances"),
+    ("dl", "L-6E869C2A", "DL instances"),
+    ("f", "L-74FC7D96", "F instances"),
+    ("x", "L-7295265B", "X instances"),
+    ("u", "L-43DA4232", "High Memory instances"),
     ("", "L-1216C47A", "Standard (A, C, D, H, I, M, R, T, Z) instances"),
 )
 
 
-class Asker:
-    """Asks, and remembers what could not be asked."""
-
-    def __init__(self) -> None:
-        self.unasked: list[str] = []
-
-    def part(self, name: str, call: Callable[[], T]) -> T | None:
-        """The answer; None where AWS refuses it or does not know it."""
-        try:
-            return call()
-        except Exception as error:
-            if not is_aws_error(error):
-                raise
-            code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
-            self.unasked.append(f"{name} ({code})")
-            return None
-
-
 @told
 def facts_of_job(cluster: Cluster, job_id: str) -> Facts:
-    """Everything that bears on one job.
+    """Everything that bears on one job; of an array, on its first element that failed or that waits.
 
     Raises
     ------
@@ -62,21 +51,26 @@ def facts_of_job(cluster: Cluster, job_id: str) -> Facts:
     ask = Asker()
     item = describe(cluster, [job_id])[0]
     job = details(item)
+    if element := ask.part("the array's elements", lambda: _element(cluster, job)):
+        return facts_of_job(cluster, element)
     own = next((q for q in cluster.card.queues if q.name == job.queue), None)
     container = container_of(item)
     vcpus, memory = _needs(container)
     waiting = not job.ended and job.state != "RUNNING"
-    queue = ask.part("the queue", lambda: queue_of(cluster, job.queue, job)) if waiting else None
+    queue = _queue(ask, cluster, job.queue, job) if waiting else None
     around = _around(ask, cluster, queue, own, container) if waiting else {}
-    log = ask.part("the log", lambda: _log(cluster, job)) if job.state == "FAILED" else ()
+    nodes = nodes_of(cluster, job) if job.ended and not job.array else []
+    group = cluster.card.log_group
+    log = ask.part("the log", lambda: _log(cluster, nodes), on=group) if job.state == "FAILED" else ()
     return Facts(
         card=cluster.card,
         now=time.time(),
         job=job,
-        nodes=tuple(nodes_of(cluster, job)) if job.nodes and job.ended else (),
+        nodes=tuple(nodes),
         vcpus=vcpus,
         memory_mib=memory,
-        container_reason=_reasons(item, container),
+        container_reason=_reason(item, container),
+        stopped=bool(item.get("isCancelled") or item.get("isTerminated")),
         dependencies=_dependencies(cluster, job) if job.state == "PENDING" else {},
         card_queue=own,
         queue=queue,
@@ -90,9 +84,13 @@ def facts_of_job(cluster: Cluster, job_id: str) -> Facts:
 def facts_of_queue(cluster: Cluster, own: CardQueue) -> Facts:
     """Everything that bears on one queue, without a job."""
     ask = Asker()
-    queue = ask.part("the queue", lambda: queue_of(cluster, own.name, None))
+    queue = _queue(ask, cluster, own.name, None)
     definition = next((d for d in cluster.card.definitions if d.pool in {"", own.pool}), None)
-    container = (ask.part("the definition", lambda: _defined(cluster, definition.arn)) or {}) if definition else {}
+    container = (
+        (ask.part("the definition", lambda: _defined(cluster, definition.arn), on=definition.arn) or {})
+        if definition
+        else {}
+    )
     image = {"image": definition.image_uri} if definition else {}
     around = _around(ask, cluster, queue, own, {**container, **image})
     return Facts(
@@ -125,17 +123,17 @@ def _place(
     if queue is None or not queue.environments:
         return {}
     first = queue.environments[0]
-    network = ask.part("the network", lambda: network_of(cluster, first))
+    network = ask.part("the network", lambda: network_of(cluster, first)) if first.subnets else None
     system = None
     if own and cluster.card.file_system:
-        system = ask.part("the file system", lambda: file_system_of(cluster, first.security_groups, container))
+        system = file_system_of(ask, cluster, own.zone, first.security_groups, container)
     return {"network": network, "file_system": system}
 
 
 def _task(ask: Asker, cluster: Cluster, own: CardQueue | None, container: Mapping[str, Any]) -> dict[str, Any]:
     """What a node's container needs before it starts."""
     image = container.get("image", "")
-    found = ask.part("the image", lambda: image_of(cluster, image)) if image else None
+    found = ask.part("the image", lambda: image_of(cluster, image), on=image) if image else None
     types = own.instance_types if own else ()
     # without the image's own there is nothing to compare them with
     processors = (
@@ -144,7 +142,7 @@ def _task(ask: Asker, cluster: Cluster, own: CardQueue | None, container: Mappin
     return {
         "image": found,
         "processors": processors or frozenset(),
-        "secret": ask.part("the gang's secret", lambda: secret_of(cluster, container)),
+        "secret": ask.part("the gang's secret", lambda: secret_of(cluster, container), on=gang_secret(container)),
     }
 
 
@@ -154,30 +152,56 @@ def _defined(cluster: Cluster, arn: str) -> Mapping[str, Any]:
     return container_of(found[0]) if found else {}
 
 
-def queue_of(cluster: Cluster, name: str, job: Details | None) -> Queue:
+def _queue(ask: Asker, cluster: Cluster, name: str, job: Details | None) -> Queue | None:
     """A queue, its environments, its head and how busy its pool is."""
+    found = ask.part("the queue", lambda: queue_of(cluster, name))
+    if found is None or found.state == MISSING:
+        return found
+    arn = next((q.arn for q in cluster.card.queues if q.name == name), name)
+    front = ask.part("the queue's head", lambda: _front(cluster, name), on=arn) or {}
+    at_head = next(iter(front), "")
+    before = list(front).index(job.id) if job and job.id in front else len(front)
+    since = front.get(job.id, 0.0) if job and job.id == at_head else 0.0
+    busy = ask.part("the pool's jobs", lambda: _busy(cluster, name))
+    return replace(found, head=at_head, ahead=before, head_since=since, busy_vcpus=busy)
+
+
+def queue_of(cluster: Cluster, name: str) -> Queue:
+    """A queue and its environments."""
     batch = cluster.batch
     found = batch.describe_job_queues(jobQueues=[name])["jobQueues"]
     if not found:
-        return Queue(name=name, state="MISSING", status="MISSING")
+        return Queue(name=name, state=MISSING, status=MISSING)
     described: Any = found[0]
     order = sorted(described.get("computeEnvironmentOrder", []), key=lambda e: e["order"])
     arns = [entry["computeEnvironment"] for entry in order]
     answer: Any = batch.describe_compute_environments(computeEnvironments=arns)["computeEnvironments"] if arns else []
     by_arn = {e["computeEnvironmentArn"]: e for e in answer} | {e["computeEnvironmentName"]: e for e in answer}
-    snapshot: Any = batch.get_job_queue_snapshot(jobQueue=name)
-    front = [entry["jobArn"].rpartition("/")[2] for entry in snapshot.get("frontOfQueue", {}).get("jobs", [])]
-    own = front.index(job.id) if job and job.id in front else len(front)
     return Queue(
         name=name,
         state=described["state"],
-        status=described["status"],
+        status=described.get("status", ""),
         reason=described.get("statusReason", ""),
         environments=tuple(_environment(by_arn[arn]) for arn in arns if arn in by_arn),
-        head=front[0] if front else "",
-        ahead=own,
-        busy_vcpus=_busy(cluster, name),
     )
+
+
+def _front(cluster: Cluster, name: str) -> dict[str, float]:
+    """The jobs at the front of a queue, and since when each stands where it does."""
+    snapshot: Any = cluster.batch.get_job_queue_snapshot(jobQueue=name)
+    entries = snapshot.get("frontOfQueue", {}).get("jobs", [])
+    return {e["jobArn"].rpartition("/")[2]: e.get("earliestTimeAtPosition", 0) / 1000 for e in entries}
+
+
+def _element(cluster: Cluster, job: Details) -> str | None:
+    """Of an array that failed, or of which no element runs: the first element to look at."""
+    if not job.array or (job.ended and job.state != "FAILED") or job.array_states.get("RUNNING"):
+        return None
+    states = ("FAILED",) if job.ended else ("STARTING", "RUNNABLE")
+    for state in (state for state in states if job.array_states.get(state)):
+        found: Any = cluster.batch.list_jobs(arrayJobId=job.id, jobStatus=state, maxResults=1)  # type: ignore[arg-type]  # one of STATES
+        return next((str(item["jobId"]) for item in found["jobSummaryList"]), None)
+    return None
 
 
 def _environment(item: dict[str, Any]) -> Environment:
@@ -251,20 +275,22 @@ def _needs(container: Mapping[str, Any]) -> tuple[int, int]:
     return max(1, round(vcpus)), round(needs.get("MEMORY", container.get("memory") or 0))
 
 
-def _reasons(item: dict[str, Any], container: Mapping[str, Any]) -> str:
-    """The container's reasons, the newest first."""
-    attempts = item.get("attempts", [])
-    said = [container.get("reason", ""), *(a.get("container", {}).get("reason", "") for a in reversed(attempts))]
-    return "\n".join(reason for reason in said if reason)
+def _reason(item: Mapping[str, Any], container: Mapping[str, Any]) -> str:
+    """Why the last attempt's container ended: what became of earlier ones is no reason for how the job ended."""
+    last = (item.get("attempts") or [{}])[-1]
+    return str(container.get("reason") or last.get("container", {}).get("reason", ""))
 
 
 def _dependencies(cluster: Cluster, job: Details) -> dict[str, str]:
     return {item["jobId"]: item["status"] for item in describe(cluster, list(job.depends_on))}
 
 
-def _log(cluster: Cluster, job: Details) -> tuple[str, ...]:
-    """The last lines of the last attempt's main node, without the runtime's events."""
-    nodes = [node for node in nodes_of(cluster, job) if node.index == 0]
-    streams = streams_of(nodes)[-1:]
+def _log(cluster: Cluster, nodes: Sequence[Node]) -> tuple[str, ...]:
+    """The last lines of the last attempt's main node, without the runtime's events; none where it wrote nothing."""
+    main = next((node for node in nodes if node.index == 0 or len(nodes) == 1), None)
+    if main is None:
+        return ()
+    last = main.attempts[-1].stream if main.attempts else main.stream
+    streams = [stream for stream in streams_of([main]) if stream.name == last]
     lines = tail(cluster.logs, cluster.card.log_group, streams, LOG_LINES)
     return tuple(line.line.text for line in lines if not line.line.text.startswith(EVENT_MARK))

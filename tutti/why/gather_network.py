@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from tutti.why.asker import Asker
 from tutti.why.facts import Environment, FileSystem, Network, SecurityGroup, Subnet
 from tutti.why.mounting import mount_of, policy_allows
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 ANYWHERE: Final = "0.0.0.0/0"
 NFS: Final = 2049
+DELETED: Final = "deleted"  # EFS's own word for a file system that it no longer knows
 
 
 def network_of(cluster: Cluster, environment: Environment) -> Network:
@@ -24,10 +27,12 @@ def network_of(cluster: Cluster, environment: Environment) -> Network:
     in_vpcs = [{"Name": "vpc-id", "Values": vpcs}]
     tables = ec2.describe_route_tables(Filters=in_vpcs)["RouteTables"]
     endpoints = ec2.describe_vpc_endpoints(Filters=in_vpcs)["VpcEndpoints"]
-    groups = ec2.describe_security_groups(GroupIds=list(environment.security_groups))["SecurityGroups"]
+    own = list(environment.security_groups)  # to ask for none is to ask for all
+    groups = ec2.describe_security_groups(GroupIds=own)["SecurityGroups"] if own else []
+    ready = [endpoint for endpoint in endpoints if endpoint.get("State", "").lower() == "available"]
     gateways = {
         table
-        for endpoint in endpoints
+        for endpoint in ready
         if endpoint.get("VpcEndpointType") == "Gateway" and endpoint["ServiceName"].endswith(".s3")
         for table in endpoint.get("RouteTableIds", [])
     }
@@ -36,8 +41,8 @@ def network_of(cluster: Cluster, environment: Environment) -> Network:
         groups=tuple(security_group(group) for group in groups),
         endpoints=frozenset(
             service_of(endpoint["ServiceName"], cluster.card.region)
-            for endpoint in endpoints
-            if endpoint.get("VpcEndpointType") == "Interface" and endpoint.get("State", "").lower() == "available"
+            for endpoint in ready
+            if endpoint.get("VpcEndpointType") == "Interface"
         ),
     )
 
@@ -69,10 +74,14 @@ def _subnet(subnet: dict[str, Any], tables: list[dict[str, Any]], gateways: set[
         id=subnet["SubnetId"],
         zone=subnet["AvailabilityZone"],
         free_addresses=subnet["AvailableIpAddressCount"],
-        nat=any(r.get("NatGatewayId") or r.get("TransitGatewayId") or r.get("InstanceId") for r in way_out),
-        public=any(str(r.get("GatewayId", "")).startswith("igw-") for r in way_out),
+        nat=any(not _to_internet_gateway(r) for r in way_out),
+        public=any(_to_internet_gateway(r) for r in way_out),
         s3_gateway=table.get("RouteTableId", "") in gateways,
     )
+
+
+def _to_internet_gateway(route: Mapping[str, Any]) -> bool:
+    return str(route.get("GatewayId", "")).startswith("igw-")
 
 
 def security_group(group: dict[str, Any]) -> SecurityGroup:
@@ -98,34 +107,57 @@ def security_group(group: dict[str, Any]) -> SecurityGroup:
     )
 
 
-def file_system_of(cluster: Cluster, node_groups: tuple[str, ...], container: Mapping[str, Any]) -> FileSystem:
-    """The shared file system, and whether nodes in these groups reach it, and their container may mount it."""
+def file_system_of(
+    ask: Asker, cluster: Cluster, zone: str, node_groups: tuple[str, ...], container: Mapping[str, Any]
+) -> FileSystem | None:
+    """The shared file system, and whether nodes of this zone in these groups reach it, and their container may mount it."""
+    name = cluster.card.file_system
+    found = ask.part("the file system", lambda: _file_system(cluster, zone, node_groups), on=name)
+    if found is None or found.state == DELETED:
+        return found
+    policy = ask.part("the file system's policy", lambda: _policy(cluster), on=name)
+    allows = None if policy is None else policy_allows(json.loads(policy), mount_of(container, name))
+    return replace(found, policy_allows=allows)
+
+
+def _file_system(cluster: Cluster, zone: str, node_groups: tuple[str, ...]) -> FileSystem:
     efs, ec2 = cluster.client("efs"), cluster.client("ec2")
-    card = cluster.card
-    system = efs.describe_file_systems(FileSystemId=card.file_system)["FileSystems"][0]
-    targets = efs.describe_mount_targets(FileSystemId=card.file_system)["MountTargets"]
+    name = cluster.card.file_system
+    try:
+        state = efs.describe_file_systems(FileSystemId=name)["FileSystems"][0]["LifeCycleState"]
+    except efs.exceptions.FileSystemNotFound:
+        return FileSystem(id=name, state=DELETED, zones=frozenset(), nfs_open=False)
+    targets = [
+        target
+        for target in efs.describe_mount_targets(FileSystemId=name)["MountTargets"]
+        if target["LifeCycleState"] == "available"
+    ]
+    near = [target for target in targets if target["AvailabilityZoneName"] == zone] or targets
     ids = sorted(
         {
-            g
-            for t in targets
-            for g in efs.describe_mount_target_security_groups(MountTargetId=t["MountTargetId"])["SecurityGroups"]
+            group
+            for target in near
+            for group in efs.describe_mount_target_security_groups(MountTargetId=target["MountTargetId"])[
+                "SecurityGroups"
+            ]
         }
     )
     groups = ec2.describe_security_groups(GroupIds=ids)["SecurityGroups"] if ids else []
-    policy: str | None = None
-    try:
-        policy = efs.describe_file_system_policy(FileSystemId=card.file_system)["Policy"]
-    except efs.exceptions.PolicyNotFound:
-        policy = None
     return FileSystem(
-        id=card.file_system,
-        state=system["LifeCycleState"],
+        id=name,
+        state=state,
         zones=frozenset(target["AvailabilityZoneName"] for target in targets),
-        nfs_open=any(nfs_open(group, node_groups) for group in groups),
-        policy_allows=None
-        if policy is None
-        else policy_allows(json.loads(policy), mount_of(container, card.file_system)),
+        nfs_open=not node_groups or any(nfs_open(group, node_groups) for group in groups),
     )
+
+
+def _policy(cluster: Cluster) -> str | None:
+    """The file system's own policy; None where it has none, which lets everybody in who reaches it."""
+    efs = cluster.client("efs")
+    try:
+        return str(efs.describe_file_system_policy(FileSystemId=cluster.card.file_system)["Policy"])
+    except efs.exceptions.PolicyNotFound:
+        return None
 
 
 def nfs_open(group: dict[str, Any], node_groups: tuple[str, ...]) -> bool:
@@ -134,6 +166,7 @@ def nfs_open(group: dict[str, Any], node_groups: tuple[str, ...]) -> bool:
         everything = rule.get("IpProtocol") == "-1"
         if not everything and not (rule.get("FromPort", NFS + 1) <= NFS <= rule.get("ToPort", NFS - 1)):
             continue
-        if any(pair.get("GroupId") in node_groups for pair in rule.get("UserIdGroupPairs", [])) or rule.get("IpRanges"):
+        ranges = rule.get("IpRanges") or rule.get("PrefixListIds")
+        if ranges or any(pair.get("GroupId") in node_groups for pair in rule.get("UserIdGroupPairs", [])):
             return True
     return False

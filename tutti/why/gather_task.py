@@ -90,14 +90,19 @@ def secret_of(cluster: Cluster, container: Mapping[str, Any]) -> str | None:
 
     Its value is nobody's but the execution role's: only whether it is there is asked.
     """
-    arns = [s["valueFrom"] for s in container.get("secrets", []) if s["name"] == Variable.SECRET]
-    if not arns:
+    arn = gang_secret(container)
+    if not arn:
         return None
     client = cluster.client("secretsmanager")
     try:
-        found = client.describe_secret(SecretId=arns[0])
+        found = client.describe_secret(SecretId=arn)
     except client.exceptions.ResourceNotFoundException:
-        return f"{arns[0]} does not exist"
+        return f"{arn} does not exist"
     if deleted := found.get("DeletedDate"):
-        return f"{arns[0]} is being deleted since {deleted:%Y-%m-%d}"
+        return f"{arn} is being deleted since {deleted:%Y-%m-%d}"
     return ""
+
+
+def gang_secret(container: Mapping[str, Any]) -> str:
+    """The ARN of the gang's secret; empty for a job that has none."""
+    return next((str(s["valueFrom"]) for s in container.get("secrets", []) if s["name"] == Variable.SECRET), "")

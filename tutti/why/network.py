@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tutti.why.facts import Facts, Finding
+from workload.contract import PoolKind
 
 ENDPOINTS: Final = {
     "ecs": "the ECS agent registers the instance",
@@ -19,6 +20,7 @@ ENDPOINTS: Final = {
     "logs": "the log is written",
     "secretsmanager": "the gang's secret is read",
 }
+AVAILABLE: Final = "available"
 
 
 def no_addresses(facts: Facts) -> Finding | None:
@@ -40,7 +42,7 @@ def no_addresses(facts: Facts) -> Finding | None:
 
 
 def public_subnet(facts: Facts) -> Finding | None:
-    if facts.network is None:
+    if facts.network is None or not _for_gangs(facts):
         return None
     public = [subnet.id for subnet in facts.network.subnets if subnet.public and not subnet.nat]
     if not public:
@@ -87,7 +89,7 @@ def no_s3_gateway(facts: Facts) -> Finding | None:
     network = facts.network
     if network is None or not network.subnets or any(s.nat or s.public for s in network.subnets):
         return None
-    if all(subnet.s3_gateway for subnet in network.subnets) or not network.endpoints:
+    if all(subnet.s3_gateway for subnet in network.subnets) or not network.endpoints or "s3" in network.endpoints:
         return None
     return Finding(
         code="no-s3-gateway",
@@ -106,18 +108,18 @@ def group_not_out(facts: Facts) -> Finding | None:
 
 def no_mount_target(facts: Facts) -> Finding | None:
     system, own = facts.file_system, facts.card_queue
-    if system is None or own is None or not own.zone or own.zone in system.zones:
+    if system is None or own is None or system.state != AVAILABLE or not own.zone or own.zone in system.zones:
         return None
     return Finding(
         code="no-mount-target",
-        cause=f"file system {system.id} has no mount target in {own.zone}, where the pool is: the container cannot mount it",
+        cause=f"file system {system.id} has no mount target that is ready in {own.zone}, where the pool is: the container cannot mount it",
         remedy=f"The operator adds the zone {own.zone} to the stack's zones and runs pulumi up.",
     )
 
 
 def file_system_not_there(facts: Facts) -> Finding | None:
     system = facts.file_system
-    if system is None or system.state == "available":
+    if system is None or system.state == AVAILABLE:
         return None
     return Finding(
         code="file-system-not-available",
@@ -128,7 +130,7 @@ def file_system_not_there(facts: Facts) -> Finding | None:
 
 def nfs_closed(facts: Facts) -> Finding | None:
     system = facts.file_system
-    if system is None or system.nfs_open:
+    if system is None or not system.zones or system.nfs_open:
         return None
     return Finding(
         code="nfs-closed",
@@ -194,9 +196,16 @@ def _instances_there(facts: Facts, nodes: int) -> int:
     return min(nodes, int(facts.idle_vcpus // max(1, a_node)))
 
 
+def _for_gangs(facts: Facts) -> bool:
+    """Whether nodes must reach each other, with no public address: a gang's, or those of a pool for gangs."""
+    if facts.job is not None:
+        return bool(facts.job.nodes)
+    return facts.card_queue is None or facts.card_queue.kind is not PoolKind.SINGLE
+
+
 def _group(facts: Facts, way: str) -> Finding | None:
     network = facts.network
-    if network is None or not network.groups:
+    if network is None or not network.groups or not _for_gangs(facts):
         return None
     if any(g.self_in if way == "in" else (g.self_out or g.out_all) for g in network.groups):
         return None

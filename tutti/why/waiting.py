@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tutti.why.facts import Environment, Facts, Finding, Queue, Quota
+from tutti.why.facts import Environment, Facts, Finding, Quota
 
 STUCK_S: Final = 900  # a start of instances takes minutes; after a quarter of an hour something is wrong
 NO_GANGS: Final = frozenset({"SPOT", "FARGATE", "FARGATE_SPOT", ""})
-LIMITED: Final = "Canceled by JobStateTimeLimit action"
 
 Rule = Callable[[Facts], Finding | None]
 
@@ -28,17 +27,34 @@ def dependencies(facts: Facts) -> Finding | None:
     )
 
 
+def queue_gone(facts: Facts) -> Finding | None:
+    queue = facts.queue
+    if queue is None or queue.state != "MISSING":
+        return None
+    return Finding(
+        code="queue-gone",
+        cause=f"AWS Batch knows no queue {queue.name}: it has been deleted, and its jobs end",
+        remedy=f"Fetch the cluster's card again (tutti cluster use {facts.card.stack}) and submit the job to one of tutti queues.",
+    )
+
+
 def queue_disabled(facts: Facts) -> Finding | None:
+    """Without a job; for one that waits, `waits_in_disabled_queue`."""
     queue = facts.queue
     if queue is None or queue.state != "DISABLED":
         return None
     return Finding(
         code="queue-disabled",
-        cause=f"queue {queue.name} is disabled: it takes no jobs and starts none",
+        cause=f"queue {queue.name} is disabled: it takes no new jobs",
         remedy="A spent budget does that, or the operator. Ask the operator: aws batch update-job-queue "
         f"--job-queue {queue.name} --state ENABLED. Or resubmit to another queue of tutti queues.",
         evidence=queue.reason,
     )
+
+
+def waits_in_disabled_queue(facts: Facts) -> Finding | None:
+    """Jobs that are in a disabled queue can finish (API reference, JobQueueDetail): so it is the last thing to blame."""
+    return queue_disabled(facts) if _waited(facts) >= STUCK_S else None
 
 
 def queue_invalid(facts: Facts) -> Finding | None:
@@ -55,7 +71,7 @@ def queue_invalid(facts: Facts) -> Finding | None:
 
 def no_environment(facts: Facts) -> Finding | None:
     queue = facts.queue
-    if queue is None or queue.environments:
+    if queue is None or queue.environments or queue.state == "MISSING":
         return None
     return Finding(
         code="no-environment",
@@ -64,34 +80,36 @@ def no_environment(facts: Facts) -> Finding | None:
     )
 
 
-def environment_disabled(facts: Facts) -> Finding | None:
-    return _all_environments(
-        facts.queue,
-        lambda e: e.state == "DISABLED",
-        code="environment-disabled",
-        what="is disabled",
-        remedy="Its operator must enable it: aws batch update-compute-environment --state ENABLED --compute-environment",
-    )
-
-
-def environment_invalid(facts: Facts) -> Finding | None:
-    return _all_environments(
-        facts.queue,
-        lambda e: e.status == "INVALID",
-        code="environment-invalid",
-        what="is INVALID",
-        remedy="Its operator must mend what AWS says there (a role, a launch template, a subnet that has gone), then",
-    )
-
-
-def environment_not_ready(facts: Facts) -> Finding | None:
-    return _all_environments(
-        facts.queue,
-        lambda e: e.status in {"CREATING", "UPDATING", "DELETING", "DELETED"},
-        code="environment-not-ready",
-        what="is not ready",
-        remedy="Wait some minutes. If it stays so, its operator must look at",
-    )
+def no_good_environment(facts: Facts) -> Finding | None:
+    """Where every environment of the queue is wrong, what the first one has; one good one is enough for a job."""
+    queue = facts.queue
+    if queue is None or not queue.environments or not all(_wrong(e) for e in queue.environments):
+        return None
+    first = queue.environments[0]
+    where = f"compute environment {first.name} of queue {queue.name}"
+    match _wrong(first):
+        case "DISABLED":
+            return Finding(
+                code="environment-disabled",
+                cause=f"{where} is disabled",
+                remedy="Its operator must enable it: aws batch update-compute-environment --state ENABLED "
+                f"--compute-environment {first.name}.",
+                evidence=first.reason,
+            )
+        case "INVALID":
+            return Finding(
+                code="environment-invalid",
+                cause=f"{where} is INVALID",
+                remedy="Its operator must mend what AWS says there: a role, a launch template, a subnet that has gone (pulumi up).",
+                evidence=first.reason,
+            )
+        case status:
+            return Finding(
+                code="environment-not-ready",
+                cause=f"{where} is not ready: {status}",
+                remedy=f"Wait some minutes. If it stays so, its operator must look at {first.name}.",
+                evidence=first.reason,
+            )
 
 
 def gang_on_spot(facts: Facts) -> Finding | None:
@@ -111,16 +129,21 @@ def gang_on_spot(facts: Facts) -> Finding | None:
 
 def too_many_vcpus(facts: Facts) -> Finding | None:
     queue, job = facts.queue, facts.job
-    if queue is None or job is None or not queue.environments:
-        return None
+    if queue is None or job is None or not queue.environments or any(not e.kind for e in queue.environments):
+        return None  # an unmanaged environment has no such bound
     most = max(e.max_vcpus for e in queue.environments)
     if facts.total_vcpus <= most:
         return None
-    nodes = job.nodes or 1
+    nodes, fit = job.nodes or 1, most // facts.vcpus
+    fewer = (
+        f"Submit it with at most {fit} node{'s' if fit > 1 else ''}"
+        if fit and job.nodes
+        else "Submit it with fewer --vcpus"
+    )
     return Finding(
         code="too-many-vcpus",
         cause=f"it asks for {nodes} x {facts.vcpus} = {facts.total_vcpus} vCPUs, and the pool of {queue.name} has {most} at most",
-        remedy=f"Submit it with at most {most // facts.vcpus} nodes, or ask the operator for a larger maxVcpus of the pool.",
+        remedy=f"{fewer}, or ask the operator for a larger maxVcpus of the pool.",
     )
 
 
@@ -248,51 +271,76 @@ def pool_busy(facts: Facts) -> Finding | None:
     )
 
 
+def action_required(facts: Facts) -> Finding | None:
+    if not _said(facts, "ACTION_REQUIRED"):
+        return None
+    return Finding(
+        code="action-required",
+        cause="AWS Batch cannot start it before the operator has done something",
+        remedy="AWS's words say what: most often to mend or enable a compute environment of the queue.",
+        evidence=_reason(facts),
+    )
+
+
+def undetermined(facts: Facts) -> Finding | None:
+    if not _said(facts, "UNDETERMINED"):
+        return None
+    return Finding(
+        code="undetermined",
+        cause="it blocks its queue, and AWS Batch does not know why",
+        remedy="The operator looks at the events of EC2 in CloudTrail (RunInstances, CreateFleet), and whether the pool's "
+        "instances join its ECS cluster.",
+        evidence=_reason(facts),
+    )
+
+
+def containers_starting(facts: Facts) -> Finding | None:
+    """The last word of a job that has its instances: for how long, AWS does not say."""
+    job = facts.job
+    if job is None or job.state != "STARTING":
+        return None
+    return Finding(
+        code="containers-starting",
+        cause="nothing is wrong that can be seen: its instances are there, and the image is being pulled",
+        remedy=f"Wait: tutti wait {job.id} --until running. If it stays so for a quarter of an hour, ask the operator to look "
+        "at the pool's ECS cluster.",
+        evidence=facts.container_reason,
+    )
+
+
 def instances_starting(facts: Facts) -> Finding | None:
     """The last word: nothing is wrong, or nothing that can be seen."""
     job = facts.job
     if job is None:
         return None
-    waited = facts.now - job.created
+    waited = _waited(facts)
     if waited < STUCK_S:
         return Finding(
             code="starting",
             cause="nothing is wrong: instances are being started, which takes some minutes",
             remedy=f"Wait: tutti wait {job.id} --until running.",
+            evidence=facts.container_reason,
         )
-    unseen = f" Not seen, for want of permission: {', '.join(facts.unasked)}." if facts.unasked else ""
     return Finding(
         code="not-known",
         cause=f"it has waited for {waited / 60:.0f} minutes and nothing that can be seen from here is wrong",
-        remedy=f"Ask the operator to look at the instances of the pool's Auto Scaling group: do they join its ECS cluster?{unseen}",
-        evidence=_reason(facts),
+        remedy="Ask the operator to look at the instances of the pool's Auto Scaling group: do they join its ECS cluster?",
+        evidence=_reason(facts) or facts.container_reason,
     )
 
 
-def action_required(facts: Facts) -> Finding | None:
-    for word in ("ACTION_REQUIRED", "UNDETERMINED"):
-        if _said(facts, word):
-            return Finding(
-                code=word.lower().replace("_", "-"),
-                cause="AWS Batch cannot start it and says so in its own words",
-                remedy="Read them; the operator's logs in CloudTrail (RunInstances, CreateFleet) have the rest.",
-                evidence=_reason(facts),
-            )
-    return None
+def _waited(facts: Facts) -> float:
+    """Seconds that a job has waited for its instances: from when it came to its queue's head, where that is known."""
+    since = max(facts.job.created if facts.job else facts.now, facts.queue.head_since if facts.queue else 0.0)
+    return facts.now - since
 
 
-def _all_environments(
-    queue: Queue | None, wrong: Callable[[Environment], bool], *, code: str, what: str, remedy: str
-) -> Finding | None:
-    """A finding where every environment of the queue is wrong; one good one is enough for a job."""
-    if queue is None or not queue.environments or not all(wrong(e) for e in queue.environments):
-        return None
-    first = queue.environments[0]
-    return Finding(
-        code=code,
-        cause=f"compute environment {first.name} of queue {queue.name} {what}",
-        remedy=f"{remedy} {first.name}.",
-        evidence=first.reason,
+def _wrong(environment: Environment) -> str:
+    """The state or status in which an environment starts no job; empty where it may."""
+    if environment.state == "DISABLED":
+        return environment.state
+    return (
+        environment.status if environment.status in {"INVALID", "CREATING", "UPDATING", "DELETING", "DELETED"} else ""
     )
 
 
@@ -313,13 +361,11 @@ def _more(quota: Quota, vcpus: float) -> str:
 
 
 CLUSTER: Final[tuple[Rule, ...]] = (
-    queue_disabled,
+    queue_gone,
     queue_invalid,
     no_environment,
-    environment_disabled,
-    environment_invalid,
-    environment_not_ready,
+    no_good_environment,
 )
 FIT: Final[tuple[Rule, ...]] = (gang_on_spot, too_many_vcpus, vcpus_of_a_node, memory_of_a_node)
 SAID: Final[tuple[Rule, ...]] = (no_capacity, max_resource, resource_requirement, role_permissions)
-WAIT: Final[tuple[Rule, ...]] = (no_quota, behind_another, pool_busy, action_required)
+WAIT: Final[tuple[Rule, ...]] = (no_quota, behind_another, pool_busy, action_required, undetermined)
