@@ -31,7 +31,7 @@ _SAID: Final = (
      "architecture", *_FOR_ANOTHER),
     # ECR's refusal goes on with Docker's "repository does not exist or may require 'docker login'", which without it
     # is said of a name that is wrong.
-    ((rf"({_PULL}|{_AUTH}).*(not authorized|AccessDenied|authorization token|no basic auth|\b403\b"
+    ((rf"({_PULL}|{_AUTH}).*(not authorized|AccessDenied|authorization token|no basic auth|authentication required|\b403\b"
      r"|(?<!resource is )denied(?!: requested access|,? (for \S+ )?repository does not exist| for \S+, repository does not exist))"),
      "image-denied", "the instance may not pull the image",
      "The operator lets the instance role read the repository (for an image of another account: the repository's own policy too)."),
@@ -76,14 +76,13 @@ _SAID: Final = (
 
 # How AWS begins where it ended a job by itself; some of these may count as requests in DescribeJobs.
 _OWN_WORDS: Final = (
-    *(
-        "Canceled by JobStateTimeLimit",
-        "Job attempt duration",
-        "Dependent Job failed",
-        "Host EC2",
-        "Essential container",
-    ),
-    *("Task failed to start", "Your Spot Task"),
+    "Canceled by JobStateTimeLimit",
+    "Job attempt duration exceeded timeout",
+    "Dependent Job failed",
+    "Host EC2",
+    "Your Spot Task was interrupted",
+    "Essential container",
+    "Task failed to start",
 )
 
 _CODES: Final = {

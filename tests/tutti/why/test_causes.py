@@ -16,7 +16,7 @@ import pytest
 
 import tutti
 import tutti.why
-from tests.tutti.why.account import ACCOUNT, ARN, IMAGE, OTHER, REGION, SECRET, Account
+from tests.tutti.why.account import ACCOUNT, ARN, IMAGE, JOB, OTHER, REGION, SECRET, Account
 from tutti.twin.jobs import Stuck
 from tutti.why import ended, gather
 from tutti.why.network import ENDPOINTS
@@ -101,17 +101,17 @@ def disable_one_and_break_the_other(account: Account) -> None:
     account.environment["state"] = "DISABLED"
 
 
+def fail_without_nodes(account: Account) -> None:
+    account.fail(None, "Dependent Job failed")
+    account.jobs = {JOB: account.job}
+
+
 def terminate(code: int | None, reason: str) -> Change:
     def change(account: Account) -> None:
         account.fail(code, reason)
         account.job["isTerminated"] = True
 
     return change
-
-
-def lose_addresses(account: Account) -> None:
-    account.subnet["AvailableIpAddressCount"] = 1
-    account.run_instances(0)
 
 
 def close_the_nearest_target(account: Account) -> None:
@@ -132,7 +132,7 @@ CLUSTER: list[tuple[str, Change]] = [
     ("environment-invalid", lambda a: a.environment.update(status="INVALID", statusReason="CLIENT_ERROR - Not authorized")),
     ("environment-not-ready", lambda a: a.environment.update(status="UPDATING")),
     *((f"quota-{code}", of_family(kind)) for code, kind in OF_FAMILY.items()),
-    ("no-addresses", lose_addresses),
+    ("no-addresses", lambda a: a.subnet.update(AvailableIpAddressCount=1)),
     ("no-way-out", lambda a: a.table["Routes"].remove(a.route)),
     ("no-way-out", lambda a: a.route.update(State="blackhole")),
     ("public-subnet", lambda a: (a.route.pop("NatGatewayId"), a.route.update(GatewayId="igw-1"))),
@@ -186,6 +186,7 @@ FAILED: list[tuple[str, Change]] = [
     ("image-denied", said(f"CannotPullECRContainerError: AccessDeniedException: {USER} ecr:GetAuthorizationToken on resource: * because no identity-based policy allows it")),
     ("image-denied", said(f"CannotPullContainerError: Error response from daemon: pull access denied for {IMAGE}, repository does not exist or may require 'docker login': denied: {USER} ecr:BatchGetImage on resource: arn:aws:ecr:x")),
     ("image-denied", said(f"CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {IMAGE}: unexpected status: 403 Forbidden")),
+    ("image-denied", said(f"CannotPullContainerError: Error response from daemon: Head https://{IMAGE}: no basic auth credentials")),
     ("image-denied", said(f"{FARGATE}ecr registry auth: service call has been retried 3 time(s): AccessDeniedException: {USER} ecr:GetAuthorizationToken")),
     ("image-rate-limit", said("CannotPullContainerError: Error response from daemon: toomanyrequests: You have reached your pull rate limit.")),
     ("image-unreachable", said(f'CannotPullContainerError: Error response from daemon: Get "https://{IMAGE}/v2/": net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)')),
@@ -230,6 +231,7 @@ FAILED: list[tuple[str, Change]] = [
     ("signal-8", lambda a: a.fail(136)),
     ("program", lambda a: a.fail(3)),
     ("failed", lambda a: a.fail(None, "something new")),
+    ("dependency-failed", fail_without_nodes),
     ("failed", said("CannotInspectContainerError: something new")),
 ]  # fmt: skip
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.tutti.why.account import IMAGE, POOL_TAGS, QUEUE, SECRET, Account, AnsweredCluster
+from tests.tutti.why.account import IMAGE, JOB, POOL_TAGS, QUEUE, SECRET, Account, AnsweredCluster
 from tutti.why import gather_task
 from tutti.why.asker import Asker
+from tutti.why.diagnose import diagnose
 from tutti.why.facts import Environment, Queue
-from tutti.why.gather import quota_of
+from tutti.why.gather import facts_of_job, quota_of
 from tutti.why.gather_network import nfs_open
 from tutti.why.gather_task import image_of, processors_of, secret_of
 
@@ -90,6 +91,16 @@ def test_the_gangs_secret_that_cannot_be_read_is_named(account: Account, cluster
     account.refuse("DescribeSecret", "ResourceNotFoundException")
     assert secret_of(cluster, account.container) == f"{SECRET} does not exist"
     assert secret_of(cluster, {}) is None
+
+
+def test_what_became_of_the_nodes_that_main_missed_is_asked(account: Account, cluster: AnsweredCluster) -> None:
+    account.fail(220, log=["[0] tutti: node 2 of 4 did not join within 600 s"])
+    account.jobs[f"{JOB}#2"]["statusReason"] = "Host EC2 (instance i-0123456789abcdef0) terminated."
+    found = diagnose(facts_of_job(cluster, JOB))
+    assert found is not None
+    assert found.cause.endswith(
+        "; node 2 did not start and is FAILED: Host EC2 (instance i-0123456789abcdef0) terminated."
+    )
 
 
 def test_an_error_of_our_own_is_not_taken_for_aws() -> None:
