@@ -12,9 +12,11 @@ import pulumi_aws as aws
 
 from infra import buckets, policies
 from infra.access import AccessPoint
+from workload.contract import PASSING
 
 UNFINISHED_DAYS: Final = 7
 OLD_VERSION_DAYS: Final = 30
+PASSING_DAYS: Final = 7  # what waits for another try of a `tutti data` that did not come to its end
 OLD_CHECKPOINT_DAYS: Final = 3  # programs prune checkpoints themselves: what they removed must not be paid for long
 
 
@@ -88,6 +90,7 @@ class Storage(pulumi.ComponentResource):
         rule, filtered = aws.s3.BucketLifecycleConfigurationRuleArgs, aws.s3.BucketLifecycleConfigurationRuleFilterArgs
         old = aws.s3.BucketLifecycleConfigurationRuleNoncurrentVersionExpirationArgs
         unfinished = aws.s3.BucketLifecycleConfigurationRuleAbortIncompleteMultipartUploadArgs
+        expired = aws.s3.BucketLifecycleConfigurationRuleExpirationArgs
         return [
             rule(
                 id="unfinished-uploads",
@@ -101,6 +104,13 @@ class Storage(pulumi.ComponentResource):
                 status="Enabled",
                 filter=filtered(prefix=f"{self._args.prefix}checkpoints/"),
                 noncurrent_version_expiration=old(noncurrent_days=OLD_CHECKPOINT_DAYS),
+            ),
+            rule(
+                id="passing",
+                status="Enabled",
+                filter=filtered(prefix=f"{self._args.prefix}{PASSING}"),
+                expiration=expired(days=PASSING_DAYS),
+                noncurrent_version_expiration=old(noncurrent_days=1),
             ),
         ]
 

@@ -87,6 +87,7 @@ class Path(StrEnum):
 
 SHARED_FOLDERS: Final = ("input", "output", "work")  # in TUTTI_SHARED
 SHARED_SCHEME: Final = "shared:"
+PASSING: Final = "passing/"  # below the group's prefix: what passes between a desk and the shared folder
 NODE_COMMAND: Final = "tutti-node"
 DEFAULT_PORT: Final = 7340
 

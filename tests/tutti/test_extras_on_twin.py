@@ -1,8 +1,7 @@
-"""What goes along with a job: code, a compiler, data, schedules and notices, against the twin."""
+"""What goes along with a job: code, a compiler, schedules and notices, against the twin."""
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -141,45 +140,6 @@ def test_wrong_extras_are_refused_before_anything_is_sent(tutti: Tutti, flags: l
     told = tutti("submit", "--nodes", "1", *flags, "--", "true")
     assert told.returncode == 2
     assert words in told.stderr
-
-
-def test_data_go_there_and_back(tutti: Tutti, tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    (folder / "deep").mkdir(parents=True)
-    (folder / "a.txt").write_text("a")
-    (folder / "deep" / "b.txt").write_text("bb")
-    assert tutti("data", "put", str(folder), "input/").stdout.startswith("2 files -> s3://")
-    names = {e["name"]: e["size"] for e in json.loads(tutti("data", "ls", "input/set", "--json").stdout)}
-    assert names == {"a.txt": 1, "deep/": None}
-    assert tutti("data", "get", "input/set", str(tmp_path / "back")).returncode == 0
-    assert (tmp_path / "back" / "deep" / "b.txt").read_text() == "bb"
-    (folder / "a.txt").write_text("changed")
-    (folder / "deep" / "b.txt").unlink()
-    assert json.loads(tutti("data", "sync", str(folder), "input/set", "--delete", "--json").stdout) == {"changed": 2}
-    assert json.loads(tutti("data", "sync", str(folder), "input/set", "--delete", "--json").stdout) == {"changed": 0}
-    refused = tutti("data", "rm", "input/set")
-    assert (refused.returncode, "Say --recursive" in refused.stderr) == (2, True)
-    assert tutti("data", "rm", "-r", "input/set").stdout == "1 removed\n"
-    assert tutti("data", "get", "input/set", str(tmp_path / "none")).returncode == 3
-
-
-def test_the_shared_folder_is_reached_through_a_small_job(tutti: Tutti, tmp_path: Path) -> None:
-    file = tmp_path / "x.txt"
-    file.write_text("shared words")
-    assert tutti("data", "put", str(file), "shared:input/x.txt").returncode == 0
-    [entry] = [e for e in json.loads(tutti("data", "ls", "shared:input", "--json").stdout) if e["name"] == "x.txt"]
-    assert entry["size"] == len("shared words")
-    assert tutti("data", "get", "shared:input/x.txt", str(tmp_path / "y.txt")).returncode == 0
-    assert (tmp_path / "y.txt").read_text() == "shared words"
-    assert tutti("data", "rm", "shared:input/x.txt").returncode == 0
-    gone = tutti("data", "get", "shared:input/x.txt", str(tmp_path / "z.txt"))
-    assert gone.returncode == 3
-    assert "shared:input/x.txt: nothing is there" in gone.stderr
-
-
-@pytest.mark.parametrize("place", ["../other", "shared:../x", "shared:input", ""])
-def test_what_is_not_the_user_s_to_remove_is_refused(tutti: Tutti, place: str) -> None:
-    assert tutti("data", "rm", "-r", place).returncode == 2
 
 
 def test_a_schedule_calls_submitjob_with_the_same_request(card: object) -> None:

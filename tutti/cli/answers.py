@@ -95,10 +95,10 @@ def answers() -> dict[str, Callable[[], Schema]]:
         "schedule-ls": lambda: many(fields("tutti.schedule", "Scheduled")),
         "schedule-rm": lambda: record({"removed": many(TEXT)}),
         "sweep": _sweep,
-        "data-ls": lambda: many(fields("tutti.data", "Entry")),
-        "data-put": lambda: record({"files": WHOLE, "place": TEXT}),
-        "data-get": lambda: record({"files": WHOLE, "target": TEXT}),
-        "data-sync": lambda: record({"changed": WHOLE}),
+        "data-ls": lambda: many(fields("tutti.data.place", "Entry")),
+        "data-put": lambda: record({"files": WHOLE, "place": TEXT, "failed": _failed()}),
+        "data-get": lambda: record({"files": WHOLE, "target": TEXT, "failed": _failed()}),
+        "data-sync": _data_sync,
         "data-rm": lambda: record({"removed": WHOLE}),
         "report": _report,
         "cost": _cost,
@@ -176,6 +176,17 @@ def _sweep() -> Schema:
         {"point": WHOLE, "values": OBJECT, "state": TEXT}, {"round": WHOLE, "id": TEXT, "code": maybe(WHOLE)}
     )
     return record({"id": TEXT, "points": many(point)})
+
+
+def _failed() -> Schema:
+    return many(record({"name": TEXT, "why": TEXT}))
+
+
+def _data_sync() -> Schema:
+    change = record({"do": {"enum": ["send", "remove"]}, "name": TEXT, "why": TEXT, "bytes": WHOLE})
+    counts = dict.fromkeys(("sent", "removed", "same"), WHOLE)
+    sides = {"source": TEXT, "target": TEXT, "dry_run": YES}
+    return record({**sides, **counts, "changes": many(change), "failed": _failed(), "notes": many(TEXT)})
 
 
 def _cost() -> Schema:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tutti.cli.common import Json, cluster_of, new_app
+from tutti.cli.common import InterruptedByUserError, Json, cluster_of, interrupted, new_app
+from tutti.cli.moving import Moving
 from tutti.cli.screen import ago, as_json, say, table
 from tutti.core.events import size
+from tutti.errors import Exit
+
+if TYPE_CHECKING:
+    from tutti.data.differences import Difference
+    from tutti.data.sync import Planned
 
 app = new_app("The group's files: PATH or s3://... in the bucket, shared:PATH on the shared folder.")
 
 Remote = Annotated[str, typer.Argument(metavar="PLACE", help="PATH, s3://BUCKET/KEY or shared:PATH")]
+GOES_ON = "interrupted; what has arrived is whole, and the same command goes on with the rest"
+NAMED = 5  # files that a question or a summary names
 
 
 @app.command(help="What is in a folder.")
@@ -25,16 +34,17 @@ def ls(
     place: Annotated[str, typer.Argument(metavar="[PLACE]", help="PATH, s3://BUCKET/KEY or shared:PATH")] = "",
     json: Json = False,
 ) -> None:
-    from tutti.data import listed, place_of  # noqa: PLC0415  --help must not pay for it
+    from tutti.data.files import listed  # noqa: PLC0415  --help must not pay for it
+    from tutti.data.place import place_of  # noqa: PLC0415  the same
 
     cluster = cluster_of(context)
-    entries = listed(cluster, place_of(cluster, place))
+    entries = listed(cluster, place_of(cluster.card, place))
     if json:
         print(as_json([asdict(e) for e in entries]))
     elif not entries:
         say("nothing is there")
     else:
-        rows = [("-" if e.size is None else size(e.size), ago(e.modified), e.name) for e in entries]
+        rows = [("-" if e.size is None else size(e.size), ago(e.modified), _shown(e.name)) for e in entries]
         print(table(("SIZE", "AGE", "NAME"), rows, give=2))
 
 
@@ -44,15 +54,20 @@ def put(
     *,
     sources: Annotated[list[str], typer.Argument(metavar="FILE... PLACE", help="what, and last where to")],
     json: Json = False,
-) -> None:
-    from tutti.data import place_of  # noqa: PLC0415  --help must not pay for it
-    from tutti.data import put as send  # noqa: PLC0415  the same
+) -> int:
+    from tutti.data.files import put as send  # noqa: PLC0415  --help must not pay for it
+    from tutti.data.place import place_of  # noqa: PLC0415  the same
 
     files, target = (sources[:-1], sources[-1]) if len(sources) > 1 else (sources, "input/")
     cluster = cluster_of(context)
-    place = place_of(cluster, target)
-    count = send(cluster, [Path(f) for f in files], place, _tell(json=json))
-    print(as_json({"files": count, "place": str(place)}) if json else f"{_files(count)} -> {place}")
+    place = place_of(cluster.card, target)
+    with interrupted(GOES_ON), Moving(sys.stderr) as moving:
+        done = send(cluster, [Path(f) for f in files], place, tell=_tell(moving, json=json), moved=moving)
+    _warn(done.notes)
+    failed = _failures(done.failed)
+    answer = {"files": done.files, "place": str(place), "failed": failed}
+    print(as_json(answer) if json else f"{_files(done.files)} -> {place}")
+    return Exit.FAILED if failed else Exit.DONE
 
 
 @app.command(help="A file or a folder from a place to here.")
@@ -62,30 +77,73 @@ def get(
     place: Remote,
     target: Annotated[str, typer.Argument(metavar="[FILE]", help="where to; else the folder here")] = ".",
     json: Json = False,
-) -> None:
-    from tutti.data import get as fetch  # noqa: PLC0415  --help must not pay for it
-    from tutti.data import place_of  # noqa: PLC0415  the same
+) -> int:
+    from tutti.data.files import get as fetch  # noqa: PLC0415  --help must not pay for it
+    from tutti.data.place import place_of  # noqa: PLC0415  the same
 
     cluster = cluster_of(context)
-    count = fetch(cluster, place_of(cluster, place), Path(target), _tell(json=json))
-    print(as_json({"files": count, "target": target}) if json else f"{_files(count)} -> {target}")
+    with interrupted("interrupted; what has arrived is whole"), Moving(sys.stderr) as moving:
+        tell = _tell(moving, json=json)
+        done = fetch(cluster, place_of(cluster.card, place), Path(target), tell=tell, moved=moving)
+    _warn(done.notes)
+    failed = _failures(done.failed)
+    answer = {"files": done.files, "target": target, "failed": failed}
+    print(as_json(answer) if json else f"{_files(done.files)} -> {target}")
+    return Exit.FAILED if failed else Exit.DONE
 
 
-@app.command(help="A folder here to a place in the bucket, only what differs.")
+SYNC = """Make TARGET like SOURCE, moving only what differs.
+
+One of the two is a folder here, the other a place: s3://BUCKET/KEY, shared:PATH, or, as TARGET, a PATH in the bucket.
+
+A file differs by its size or its time; where the times do not settle it, an object's checksum does. A file has its name
+once it is whole, so the same command goes on after an interruption.
+"""
+
+
+@app.command(help=SYNC)
 def sync(
     context: typer.Context,
     *,
-    source: Annotated[str, typer.Argument(metavar="FOLDER")],
-    place: Remote,
-    delete: Annotated[bool, typer.Option("--delete", help="remove there what is not here")] = False,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="what it shall be like")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="what is changed")],
+    delete: Annotated[bool, typer.Option("--delete", help="remove from TARGET what SOURCE has not")] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="RULE", help="leave alone, as .tuttiignore says; repeatable"),
+    ] = None,
+    checksum: Annotated[bool, typer.Option("--checksum", help="compare content, whatever the times say")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be done")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask before files are removed")] = False,
     json: Json = False,
-) -> None:
-    from tutti.data import place_of  # noqa: PLC0415  --help must not pay for it
-    from tutti.data import sync as level  # noqa: PLC0415  the same
+) -> int:
+    from tutti.data.sync import Wanted, carry_out, plan, sides_of  # noqa: PLC0415  --help must not pay for it
 
     cluster = cluster_of(context)
-    count = level(cluster, Path(source), place_of(cluster, place), delete=delete, tell=_tell(json=json))
-    print(as_json({"changed": count}) if json else f"{_files(count)} changed")
+    wanted = Wanted(delete=delete, checksum=checksum, exclude=tuple(exclude or ()))
+    with interrupted("interrupted; nothing was changed"):
+        planned = plan(cluster, sides_of(cluster.card, source, target), wanted)
+    found = planned.difference
+    _warn(planned.notes)
+    if dry_run:
+        failed = _failures(found.blocked)
+        print(_answer(planned, failed, sent=0, dry_run=True) if json else _dry(found))
+        return Exit.FAILED if failed else Exit.DONE
+    if found.remove and not yes and sys.stdin.isatty() and not confirmed(planned):
+        print("nothing was changed")
+        return Exit.DONE
+    if found.remove:
+        _warn([f"removes {_files(len(found.remove))} of {planned.sides.target}: {_some(found.remove)}"])
+    with interrupted(GOES_ON), Moving(sys.stderr, files=len(found.send), of=found.bytes) as moving:
+        done = carry_out(cluster, planned, moved=moving, tell=_tell(moving, json=json))
+    failed = _failures(done.failed)
+    if json:
+        print(_answer(planned, failed, sent=done.files, dry_run=False))
+    else:
+        print(
+            f"{_files(done.files)} sent, {len(found.remove)} removed, {found.same} the same -> {planned.sides.target}"
+        )
+    return Exit.FAILED if failed else Exit.DONE
 
 
 @app.command(help="Remove a file, or a folder with --recursive.")
@@ -96,27 +154,91 @@ def rm(
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="a folder and all in it")] = False,
     json: Json = False,
 ) -> None:
-    from tutti.data import place_of, remove  # noqa: PLC0415  --help must not pay for it
+    from tutti.data.files import remove  # noqa: PLC0415  --help must not pay for it
+    from tutti.data.place import place_of  # noqa: PLC0415  the same
 
     cluster = cluster_of(context)
-    count = remove(cluster, place_of(cluster, place), recursive=recursive, tell=_tell(json=json))
+    with Moving(sys.stderr) as moving:
+        tell = _tell(moving, json=json)
+        count = remove(cluster, place_of(cluster.card, place), recursive=recursive, tell=tell)
     print(as_json({"removed": count}) if json else f"{count} removed")
+
+
+def confirmed(planned: Planned) -> bool:
+    """Ask before files are removed.
+
+    Raises
+    ------
+    InterruptedByUserError
+        Ctrl-C, or the end of the input.
+    """
+    gone = planned.difference.remove
+    what = f"remove {_files(len(gone))} of {planned.sides.target} ({_some(gone)})?"
+    try:
+        return typer.confirm(what, default=False, err=True)
+    except typer.Abort as error:
+        raise InterruptedByUserError("interrupted; nothing was changed") from error
+
+
+def _answer(planned: Planned, failed: list[dict[str, str]], *, sent: int, dry_run: bool) -> str:
+    found = planned.difference
+    changes = [{"do": "remove", "name": name, "why": "", "bytes": 0} for name in found.remove]
+    changes += [{"do": "send", "name": c.item.name, "why": c.why.value, "bytes": c.item.size} for c in found.send]
+    return as_json(
+        {
+            "source": planned.sides.source,
+            "target": planned.sides.target,
+            "dry_run": dry_run,
+            "sent": sent,
+            "removed": 0 if dry_run else len(found.remove),
+            "same": found.same,
+            "changes": changes,
+            "failed": failed,
+            "notes": list(planned.notes),
+        }
+    )
+
+
+def _dry(found: Difference) -> str:
+    """What a sync would do, a line a file."""
+    rows = [("remove", "-", "not in the source", _shown(name)) for name in found.remove]
+    rows += [("send", size(c.item.size), c.why.value, _shown(c.item.name)) for c in found.send]
+    lines = [table(("DO", "SIZE", "WHY", "NAME"), rows, give=None)] if rows else []
+    total = (
+        f"{_files(len(found.send))} ({size(found.bytes)}) to send, {len(found.remove)} to remove, {found.same} the same"
+    )
+    return "\n".join([*lines, total, "nothing was changed"])
+
+
+def _failures(failed: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Say what failed, and give it as an answer has it."""
+    found = [{"name": name, "why": why} for name, why in failed]
+    for one in found[:NAMED]:
+        say(f"tutti: {_shown(one['name'])}: {one['why']}", "red")
+    if len(found) > NAMED:
+        say(f"tutti: and {len(found) - NAMED} more files", "red")
+    return found
+
+
+def _warn(notes: Iterable[str]) -> None:
+    for note in notes:
+        say(f"tutti: {_shown(note)}", "yellow")
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(map(_shown, names[:NAMED])) + more
+
+
+def _shown(name: str) -> str:
+    """A name on one line, whatever is in it."""
+    return name if name.isprintable() else repr(name)
 
 
 def _files(count: int) -> str:
     return f"{count} file{'s' if count != 1 else ''}"
 
 
-def _tell(*, json: bool) -> _Teller:
-    return _Teller(quiet=json or not sys.stderr.isatty())
-
-
-class _Teller:
+def _tell(moving: Moving, *, json: bool) -> Callable[[str], Any]:
     """Says each file, where somebody watches."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-
-    def __call__(self, words: str) -> None:
-        if not self._quiet:
-            say(words)
+    return moving.say if sys.stderr.isatty() and not json else lambda _: None
