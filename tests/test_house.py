@@ -19,6 +19,7 @@ TYPES_ALONE = ("types_boto3", "_typeshed")  # stubs: there is nothing to import 
 
 AGREED = {
     *("workload.contract", "workload.settings", "workload.documents", "workload.manifest"),
+    "workload.contents",  # what a capsule keeps of inputs: the desk looks at S3, the node at both
     "workload.notices",  # the rule that the stack and the twin make is what the client subscribes to
 }
 # What lies beside the checkpoints is the running program's, the client's and the functions' alike.
@@ -45,6 +46,7 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
         },
     ),
     ("workload.record", set()),
+    ("workload.contents", set()),
     ("workload.contract", {"workload.record"}),
     ("workload.notices", {"workload.contract"}),
     ("workload.settings", {"workload.contract", "workload.record"}),
@@ -53,7 +55,7 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
     ("workload.interval", {"workload.contract"}),
     ("workload.progress", {"workload.contract"}),
     ("workload.vault", {"workload.contract", "workload.manifest", "boto3", "botocore", "types_boto3_s3"}),
-    ("workload.staging", {"workload.contract", "workload.settings", "boto3", "botocore"}),
+    ("workload.staging", {"workload.contents", "workload.contract", "workload.settings", "boto3", "botocore"}),
     ("workload.entrypoint", {*RUNTIME, "zmq", "boto3", "botocore"}),
     ("workload.gang", {*RUNTIME, "zmq"}),
     ("workload.node", {"workload.contract", "workload.settings", "workload.interfaces", "workload.record"}),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tutti.core.placement import Need, Placement, place
 from tutti.errors import InputError, Problem, likely
 from tutti.job import ALONG
-from workload.contract import Card, CardQueue, Limits, Mpi, QueuePriority, Tag, Variable
+from workload.contract import RUNS, SHARED_SCHEME, Card, CardQueue, Limits, Mpi, QueuePriority, Tag, Variable
 from workload.documents import (
     OPEN_RANGE,
     name_values,
@@ -80,6 +80,8 @@ def request(job: Job, card: Card, *, where: Mapping[str, str] | None = None) -> 
         raise InputError([Problem(where=places.get(r.key, r.key), what=r.words) for r in placed])
     problems += [Problem(where=places.get(key, key), what=words) for key, words in _misused(job, placed)]
     settings = job.settings(timeout_s=placed.definition.timeout_s, grace_s=card.grace_s)
+    if any(uri.startswith(SHARED_SCHEME) for uri in settings.inputs):  # what is there, only the run can see
+        settings = settings.but(record=records(card))
     problems += [Problem(where=places.get(p.split(":", maxsplit=1)[0], ""), what=p) for p in settings.problems()]
     if problems:
         raise InputError(problems)
@@ -108,6 +110,25 @@ def request(job: Job, card: Card, *, where: Mapping[str, str] | None = None) -> 
         document["dependsOn"] = depends
     check_size(document)
     return document
+
+
+def records(card: Card) -> str:
+    """Where runs say what their inputs held: a prefix of the bucket."""
+    return f"s3://{card.bucket}/{card.prefix}{RUNS}"
+
+
+def with_variables(document: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, Any]:
+    """The request with more variables for every node."""
+
+    def told(overrides: Mapping[str, Any]) -> dict[str, Any]:
+        known = {pair["name"]: pair["value"] for pair in overrides.get("environment", [])}
+        return {**overrides, "environment": name_values({**known, **more})}
+
+    if "nodeOverrides" not in document:
+        return {**document, "containerOverrides": told(document.get("containerOverrides", {}))}
+    gang = document["nodeOverrides"]
+    ranges = [{**r, "containerOverrides": told(r["containerOverrides"])} for r in gang["nodePropertyOverrides"]]
+    return {**document, "nodeOverrides": {**gang, "nodePropertyOverrides": ranges}}
 
 
 def check_size(document: Mapping[str, Any]) -> None:

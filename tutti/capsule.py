@@ -2,11 +2,12 @@
 
 `<prefix>runs/<job id>.json`: the request itself (program, variables, size), the image as its digest, the inputs with
 their sizes and ETags, the cluster and what its card says of the queue, versions, and from which run it goes on.
+`<prefix>runs/<job id>.start.json`, by the run itself: what its inputs held when it staged them, where the desk could
+not know. A schedule's capsule is `<prefix>runs/<schedule>.json`, and the jobs that it submits have no other.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 import time
@@ -17,9 +18,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from tutti.aws import told
+from tutti.batch import with_variables
 from tutti.errors import InputError, NotFoundError, Problem, TuttiError
 from tutti.jobs import container_of
-from workload.contract import SHARED_SCHEME, Tag
+from tutti.listing import describe
+from workload.contents import MOST_LISTED, UNKNOWN, contents
+from workload.contract import RUNS, SHARED_SCHEME, Tag, start_record
 from workload.documents import program_of
 from workload.settings import variable
 
@@ -27,8 +31,6 @@ if TYPE_CHECKING:
     from tutti.cluster import Cluster
 
 CAPSULE_VERSION: Final = 2
-MOST_KEPT: Final = 1000  # objects of an input that are kept by name; of the others a digest, the count and the bytes
-MOST_LISTED: Final = 10_000  # objects of an input that are looked at: ten calls
 INPUTS: Final = variable("inputs")
 
 
@@ -57,7 +59,7 @@ def _write(cluster: Cluster, job_id: str, document: Mapping[str, Any], seen: Mut
         seen[definition] = _image(cluster, definition)
     for uri in inputs:
         if uri not in seen:
-            seen[uri] = _contents(cluster, uri)
+            seen[uri] = held(cluster, uri)
     capsule = {
         "version": CAPSULE_VERSION,
         "job": job_id,
@@ -69,6 +71,7 @@ def _write(cluster: Cluster, job_id: str, document: Mapping[str, Any], seen: Mut
         "image": seen[definition],
         "inputs": {uri: seen[uri] for uri in inputs},
         "resumes": document.get("tags", {}).get(Tag.RESUMES.value, ""),
+        "schedule": document.get("tags", {}).get(Tag.SCHEDULE.value, ""),
     }
     cluster.s3.put_object(
         Bucket=cluster.card.bucket,
@@ -80,7 +83,9 @@ def _write(cluster: Cluster, job_id: str, document: Mapping[str, Any], seen: Mut
 
 @told
 def read(cluster: Cluster, job_id: str) -> dict[str, Any]:
-    """A run's capsule.
+    """A run's capsule; of a run that a schedule submitted, the schedule's, with the inputs as the run found them.
+
+    `inputs_of_start`: whether the inputs are what the run found when it staged them; else what the desk saw before.
 
     Raises
     ------
@@ -89,19 +94,42 @@ def read(cluster: Cluster, job_id: str) -> dict[str, Any]:
     InputError
         It was written by a newer client, or by one that is too old.
     """
-    try:
-        body = cluster.s3.get_object(Bucket=cluster.card.bucket, Key=key(cluster, job_id))["Body"].read()
-    except cluster.s3.exceptions.NoSuchKey as error:
+    start = started(cluster, job_id)
+    capsule = _object(cluster, key(cluster, job_id))
+    if capsule is None and (schedule := (start or {}).get("schedule") or _schedule_of(cluster, job_id)):
+        capsule = _object(cluster, key(cluster, schedule))
+    if capsule is None:
         raise NotFoundError(
             f"{job_id} has no capsule in the bucket: it was not submitted by tutti submit, or the capsule has expired. "
             "What Batch still knows of it runs again with: tutti resubmit"
-        ) from error
-    capsule: dict[str, Any] = json.loads(body)
+        )
     if (found := capsule.get("version", 0)) != CAPSULE_VERSION:
         what = f"its capsule has version {found!r}; this tutti reads version {CAPSULE_VERSION}"
         remedy = "pip install --upgrade tutti" if found > CAPSULE_VERSION else f"tutti resubmit {job_id}"
         raise InputError([Problem(where=job_id, what=what, remedy=remedy)])
-    return capsule
+    inputs = {**capsule["inputs"], **(start or {}).get("inputs", {})}
+    return {**capsule, "job": job_id, "inputs": inputs, "inputs_of_start": start is not None}
+
+
+@told
+def started(cluster: Cluster, job_id: str) -> dict[str, Any] | None:
+    """What a run said of its start; None where it did not: nobody asked it to, or it came not so far."""
+    return _object(cluster, f"{cluster.card.prefix}{RUNS}{start_record(job_id)}")
+
+
+def _object(cluster: Cluster, name: str) -> dict[str, Any] | None:
+    """The JSON in an object. Looked for first: to who may list a prefix alone, S3 denies what is not there."""
+    found = cluster.s3.list_objects_v2(Bucket=cluster.card.bucket, Prefix=name, MaxKeys=1).get("Contents", [])
+    if [o["Key"] for o in found] != [name]:
+        return None
+    read: dict[str, Any] = json.loads(cluster.s3.get_object(Bucket=cluster.card.bucket, Key=name)["Body"].read())
+    return read
+
+
+def _schedule_of(cluster: Cluster, job_id: str) -> str:
+    """The schedule that submitted a job that Batch still knows; empty where none did."""
+    tags: Mapping[str, str] = next((item.get("tags", {}) for item in describe(cluster, [job_id])), {})
+    return str(tags.get(Tag.SCHEDULE.value, ""))
 
 
 @told
@@ -124,7 +152,7 @@ def gone(cluster: Cluster, capsule: Mapping[str, Any]) -> list[Problem]:
     elif _image_is_gone(cluster, image):
         found.append(Problem(where="image", what=f"{image} is no longer in its repository"))
     for uri, before in capsule["inputs"].items():
-        found += _changed(uri, before, _contents(cluster, uri))
+        found += input_changes(uri, before, held(cluster, uri))
     return found
 
 
@@ -137,9 +165,18 @@ def _image_is_gone(cluster: Cluster, image: str) -> bool:
     return found is not None and found.found is False
 
 
+def again(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The request that runs a capsule's run once more: after nothing, and not by its schedule."""
+    document = {k: v for k, v in kept["request"].items() if k != "dependsOn"}
+    if not kept.get("schedule"):
+        return document
+    tags = {name: value for name, value in document["tags"].items() if name != Tag.SCHEDULE}
+    return with_variables({**document, "tags": tags}, {variable("schedule"): ""})
+
+
 def key(cluster: Cluster, job_id: str) -> str:
     """Where a capsule lies in the bucket."""
-    return f"{cluster.card.prefix}runs/{job_id}.json"
+    return f"{cluster.card.prefix}{RUNS}{job_id}.json"
 
 
 def inputs_of(document: Mapping[str, Any]) -> list[str]:
@@ -208,21 +245,12 @@ def _image(cluster: Cluster, definition: str) -> str:
     return image
 
 
-def _contents(cluster: Cluster, uri: str) -> dict[str, Any]:
+def held(cluster: Cluster, uri: str) -> dict[str, Any]:
     """What an input names, as the nodes read it: sizes and ETags; of the shared folder nothing is known from here."""
     if uri.startswith(SHARED_SCHEME):
-        return {"known": False}
-    found = list(islice(_objects(cluster, uri), MOST_LISTED + 1))
-    listed = found[:MOST_LISTED]
-    tags = {o["Key"]: o["ETag"].strip('"') for o in listed}
-    return {
-        "known": True,
-        "all": len(found) <= MOST_LISTED,
-        "count": len(listed),
-        "bytes": sum(o["Size"] for o in listed),
-        "digest": hashlib.sha256(json.dumps(tags, sort_keys=True).encode()).hexdigest(),
-        "objects": dict(islice(tags.items(), MOST_KEPT)),
-    }
+        return dict(UNKNOWN)
+    found = islice(_objects(cluster, uri), MOST_LISTED + 1)
+    return contents([(o["Key"], o["Size"], o["ETag"].strip('"')) for o in found])
 
 
 def _objects(cluster: Cluster, uri: str) -> Iterator[Any]:
@@ -238,12 +266,12 @@ def _objects(cluster: Cluster, uri: str) -> Iterator[Any]:
         yield from page.get("Contents", [])
 
 
-def _changed(uri: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Problem]:
+def input_changes(uri: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Problem]:
     """How an input differs: by name within the objects that are kept by name, by count and size beyond them."""
-    if not before.get("known"):
+    if not (before.get("known") and now.get("known")):
         return []
     was, is_ = before["objects"], now["objects"]
-    ends = [max(side["objects"]) for side in (before, now) if side["count"] > len(side["objects"])]
+    ends = [max(side["objects"], default="") for side in (before, now) if side["count"] > len(side["objects"])]
     was, is_ = ({k: v for k, v in tags.items() if not ends or k <= min(ends)} for tags in (was, is_))
     found = []
     for keys, words in (
@@ -258,6 +286,7 @@ def _changed(uri: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> lis
         sizes = [
             f"{side['count']:,}{'' if side['all'] else ' or more'} of {side['bytes']:,} bytes" for side in (before, now)
         ]
-        what = f"objects beyond the first {len(was):,} changed since: there were {sizes[0]}, there are {sizes[1]}"
+        kind = "files" if uri.startswith(SHARED_SCHEME) else "objects"
+        what = f"{kind} beyond the first {len(was):,} changed since: there were {sizes[0]}, there are {sizes[1]}"
         found.append(Problem(where=uri, what=what))
     return found

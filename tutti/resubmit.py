@@ -16,7 +16,17 @@ from workload.settings import variable
 from workload.vault.lock import next_line
 
 # What the definition and the platform say, and not the submission.
-NOT_OURS: Final = frozenset({Variable.SECRET, Variable.PORT, Variable.SHARED, Variable.STACK, Variable.BUCKET})
+SCHEDULE: Final = variable("schedule")
+NOT_OURS: Final = frozenset(
+    {
+        Variable.SECRET,
+        Variable.PORT,
+        Variable.SHARED,
+        Variable.STACK,
+        Variable.BUCKET,
+        SCHEDULE,
+    }  # nor who sent it before
+)
 CHECKPOINT: Final = variable("checkpoint")
 
 
@@ -62,7 +72,7 @@ def again(
         "jobName": item["jobName"],
         "jobQueue": item["jobQueue"],
         "jobDefinition": item["jobDefinition"],
-        "tags": dict(item.get("tags", {})),
+        "tags": {name: value for name, value in item.get("tags", {}).items() if name != Tag.SCHEDULE},
         "propagateTags": True,
     }
     for key in ("parameters", "timeout", "retryStrategy"):

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from tutti import values
+from tutti import batch, capsule, values
 from tutti.aws import told
 from tutti.core import timetable
 from tutti.errors import InputError, NotFoundError, Problem, likely
 from workload.contract import Tag
+from workload.settings import variable
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
@@ -76,7 +77,18 @@ def when(at: str | None, every: str | None, *, now: datetime | None = None) -> t
 
 def request(card: Card, document: Mapping[str, Any], expression: str, zone: str) -> dict[str, Any]:
     """The keyword arguments of `create_schedule`. One for a time deletes itself after it."""
+    return _asked(card, *_named(card, document), expression, zone)
+
+
+def _named(card: Card, document: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A schedule's name, and the request that it submits: it names the schedule, whose capsule is that of its jobs."""
     name = f"{_PREFIX}{document['jobName'][:40]}-{time.time_ns() // 1_000_000:x}"
+    said = {variable("schedule"): name, variable("record"): batch.records(card)}
+    marked = batch.with_variables(document, said)
+    return name, {**marked, "tags": {**marked["tags"], Tag.SCHEDULE.value: name}}
+
+
+def _asked(card: Card, name: str, document: Mapping[str, Any], expression: str, zone: str) -> dict[str, Any]:
     return {
         "Name": name,
         **_group(card),
@@ -90,10 +102,10 @@ def request(card: Card, document: Mapping[str, Any], expression: str, zone: str)
 
 @told
 def create(cluster: Cluster, document: Mapping[str, Any], expression: str, zone: str) -> str:
-    """Make the schedule; its name."""
-    asked = request(cluster.card, document, expression, zone)
-    cluster.client("scheduler").create_schedule(**asked)
-    name: str = asked["Name"]
+    """Make the schedule, and the capsule of the jobs that it will submit; its name."""
+    name, marked = _named(cluster.card, document)
+    cluster.client("scheduler").create_schedule(**_asked(cluster.card, name, marked, expression, zone))
+    capsule.keep(cluster, name, marked)
     return name
 
 

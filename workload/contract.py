@@ -88,6 +88,7 @@ class Path(StrEnum):
 SHARED_FOLDERS: Final = ("input", "output", "work")  # in TUTTI_SHARED
 SHARED_SCHEME: Final = "shared:"
 PASSING: Final = "passing/"  # below the group's prefix: what passes between a desk and the shared folder
+RUNS: Final = "runs/"  # the same: run capsules, and what runs say of their start
 NODE_COMMAND: Final = "tutti-node"
 DEFAULT_PORT: Final = 7340
 
@@ -175,6 +176,7 @@ class Tag(StrEnum):
     RESUMES = "tutti:resumes"  # the job that this one goes on with
     NOTIFY = "tutti:notify"  # the address that hears of the job's end
     SWEEP = "tutti:sweep"  # the sweep that it is a point of
+    SCHEDULE = "tutti:schedule"  # the schedule that submitted it; its capsule is the job's
 
 
 class PoolKind(StrEnum):
@@ -245,6 +247,11 @@ METRIC_MARK: Final = '{"_aws":'  # how such a line starts; it has no tag, being 
 def metric_namespace(stack: str) -> str:
     """CloudWatch's namespace of all metrics of a stack."""
     return f"Tutti/{stack}"
+
+
+def start_record(job_id: str) -> str:
+    """The name below RUNS of what a run says of its start."""
+    return f"{job_id}.start.json"
 
 
 def resolve_shared(path: str, environ: Mapping[str, str]) -> str:

@@ -51,6 +51,8 @@ class Settings(Record):
     preflight: bool = True
     metrics: bool = True  # progress as CloudWatch embedded metrics
     checkpoint: str = ""  # where the program keeps its checkpoints: s3://... or shared:...
+    record: str = ""  # s3://BUCKET/PREFIX/: main says there what the inputs held, where the desk could not know
+    schedule: str = ""  # that submitted this job
     workdir: str = ""  # where the ranks run, from the job's own folder or absolute; "": the job's own folder
 
     @property
@@ -74,6 +76,8 @@ class Settings(Record):
             for uri in getattr(self, name)
             if not uri.startswith(("s3://", "shared:"))
         ]
+        if self.record and not (self.record.startswith("s3://") and self.record.endswith("/")):
+            found.append(f"record: got {self.record!r}; allowed: s3://BUCKET/PREFIX/")
         if self.signal_before >= self.timeout:
             found.append(f"signal_before: got {self.signal_before} s; allowed: less than the timeout, {self.timeout} s")
         return found
@@ -170,6 +174,8 @@ _READ: Final[Mapping[str, Callable[[str], Any]]] = {
     "metrics": _boolean,
     "checkpoint": str,
     "workdir": str,
+    "record": str,
+    "schedule": str,
 }
 _LEAST: Final[Mapping[str, int]] = {
     "ranks_per_node": 1,

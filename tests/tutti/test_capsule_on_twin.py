@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from tests.tutti.stubbed import Stubbed
 from tutti import Cluster, Job, capsule
+from tutti.listing import list_jobs
 from tutti.run import Run
 
 Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -55,7 +59,7 @@ def test_a_changed_or_missing_input_is_named_before_anything_is_sent(tutti: Tutt
 def test_what_changed_below_a_prefix_is_found_by_name_and_beyond_the_kept_names_by_digest(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
-    monkeypatch.setattr(capsule, "MOST_KEPT", kept)
+    monkeypatch.setattr("workload.contents.MOST_KEPT", kept)
     folder = f"{cluster.card.prefix}prefix/{tmp_path.name}-{kept}"
     place: dict[str, Any] = {"Bucket": cluster.card.bucket}
     for name in "bcde":
@@ -155,3 +159,55 @@ def test_an_image_that_is_no_longer_in_its_repository_is_named() -> None:
     stubbed.refuses("ecr", "batch_get_image", "AccessDeniedException")
     other = {**kept, "card": {**nodes, "instance_types": ["c6i.2xlarge"]}}
     assert [p.what for p in capsule.gone(stubbed, other)] == ["instance_types was ['c6i.2xlarge'], is ['c7i.2xlarge']"]
+
+
+def test_changes_of_shared_inputs_are_named_before_the_gang_starts(tutti: Tutti, cluster: Cluster) -> None:
+    shared = Path(json.loads(tutti("twin", "status", "--json").stdout)["shared"])
+    name = f"case-{uuid4().hex[:6]}"
+    uri, case = f"shared:input/{name}", shared / "input" / name
+    case.mkdir(parents=True)
+    for letter in "abc":
+        (case / letter).write_text(letter)
+    run = Job(command=["cat", f"input/{name}/a"], nodes=2, input=[uri]).submit(cluster)
+    assert run.result().code == 0
+    kept = capsule.read(cluster, run.id)["inputs"][uri]
+    assert (kept["known"], kept["count"], kept["bytes"], list(kept["objects"])) == (True, 3, 3, ["a", "b", "c"])
+    before = jobs(cluster)
+    again = tutti("rerun", run.id)
+    assert (again.returncode, dict(jobs(cluster) - before)) == (0, {"look": 1, "cat": 1}), "one small job that looks"
+    assert f"a small job looks at {uri}" in again.stderr
+    Run(again.stdout.strip(), cluster).wait()
+    assert capsule.differences(*(capsule.read(cluster, i) for i in (run.id, again.stdout.strip()))) == []
+    (case / "a").write_text("A")
+    (case / "b").unlink()
+    told = tutti("rerun", run.id)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert f"{uri}: b is gone" in told.stderr
+    assert f"{uri}: a changed since" in told.stderr
+    anyway = tutti("rerun", run.id, "--anyway", "--wait")
+    assert (anyway.returncode, "A" in anyway.stdout) == (0, True)
+    looked = [job.id for job in list_jobs(cluster) if job.name == "look"]
+    assert len(looked) == 2, "who runs it anyway need not look"
+    assert not [job_id for job_id in looked if (shared / "work" / job_id).exists()], "nothing is left of looking"
+    shutil.rmtree(case)
+    gone = tutti("rerun", run.id)
+    assert (gone.returncode, f"{uri}: a and 2 more are gone" in gone.stderr) == (2, True)
+
+
+def test_a_run_that_never_staged_has_shared_inputs_of_which_nothing_is_known_and_that_is_said(
+    tutti: Tutti, cluster: Cluster
+) -> None:
+    held = Job(command=["sleep", "60"], nodes=1).submit(cluster)
+    run = Job(command=["true"], nodes=1, input=["shared:input/never"], after=[held.id]).submit(cluster)
+    told = tutti("rerun", run.id)
+    assert "shared:input/never: what it held when" in told.stderr
+    assert told.returncode == 0
+    again = Run(told.stdout.strip(), cluster)
+    assert again.wait().code == 212
+    assert capsule.read(cluster, again.id)["inputs"]["shared:input/never"]["count"] == 0, "it was looked for"
+    for job in (run, held):
+        job.cancel()
+
+
+def jobs(cluster: Cluster) -> Counter[str]:
+    return Counter(job.name for job in list_jobs(cluster))

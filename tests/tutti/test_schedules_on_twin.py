@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from tutti import Cluster
+from tutti import Cluster, capsule
 from tutti.core.bill import money
 from tutti.listing import list_jobs
 from tutti.schedule import when
@@ -77,8 +77,46 @@ def test_every_submits_at_once_and_goes_on_until_it_is_removed(tutti: Tutti, clu
     assert 0 < found["next"] - time.time() <= 60
     assert tutti("schedule", "rm", name).stdout == "1 removed\n"
     assert name not in schedules(tutti)
+    assert capsule.read(cluster, job_id)["schedule"] == name, "what ran keeps its capsule"
     gone = tutti("schedule", "rm", name)
     assert (gone.returncode, f"no schedule '{name}'" in gone.stderr) == (3, True)
+
+
+def test_a_job_of_a_schedule_has_the_schedule_s_capsule_and_the_inputs_that_it_found_itself(
+    tutti: Tutti, cluster: Cluster
+) -> None:
+    job = f"nightly-{uuid4().hex[:6]}"
+    place: dict[str, Any] = {"Bucket": cluster.card.bucket}
+    key = f"{cluster.card.prefix}input/{job}.txt"
+    uri = f"s3://{cluster.card.bucket}/{key}"
+    cluster.s3.put_object(**place, Key=key, Body=b"of then")
+    told = tutti(
+        "submit", "--name", job, "--at", "+5s", "--nodes", "1", "--input", uri, "--", "cat", f"input/{job}.txt"
+    )
+    name = told.stdout.partition(": ")[0]
+    assert capsule.read(cluster, name)["inputs"][uri]["bytes"] == len("of then")
+    cluster.s3.put_object(**place, Key=key, Body=b"of the night")  # between its schedule and its start
+    [job_id] = until(lambda: submitted(cluster, job))
+    assert tutti("wait", job_id).returncode == 0
+    assert name not in schedules(tutti), "the schedule is gone; what it submitted has its capsule"
+    kept = capsule.read(cluster, job_id)
+    assert (kept["job"], kept["schedule"], kept["inputs_of_start"]) == (job_id, name, True)
+    assert kept["inputs"][uri]["bytes"] == len("of the night")
+    assert (capsule.started(cluster, job_id) or {})["schedule"] == name, (
+        "it knows its schedule when Batch has forgotten the job"
+    )
+    again = tutti("rerun", job_id, "--wait", "--json")
+    assert again.returncode == 0, again.stderr
+    assert f"was submitted by {name}: its image and its nodes are known as of" in again.stderr
+    rerun = json.loads(again.stdout)
+    assert "tutti:schedule" not in rerun["tags"]
+    found = {d["what"]: (d["one"], d["other"]) for d in json.loads(tutti("diff", job_id, rerun["id"], "--json").stdout)}
+    assert set(found) - {"seconds"} == {"environment.TUTTI_SCHEDULE", "schedule", "tags.tutti:schedule"} & set(found)
+    assert found["tags.tutti:schedule"] == (name, "-")
+    rows = json.loads(tutti("cost", "--by", "job", "--json").stdout)["rows"]
+    assert [row["runs"] for row in rows if row["key"] == job] == [2]
+    cluster.s3.put_object(**place, Key=key, Body=b"of the day")
+    assert f"{key} changed since" in tutti("rerun", job_id).stderr
 
 
 def test_a_likely_name_is_offered_and_nothing_is_removed_where_one_is_wrong(tutti: Tutti) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from workload.contract import ExitCode
+from workload.contract import ExitCode, start_record
 from workload.gang import preflight
 from workload.gang.log import Log, trace
 from workload.gang.loop import Loop
@@ -68,7 +68,7 @@ class Chores:
         except OSError as error:
             reply({"bytes": 0, "problem": f"cannot make the job's folder: {error}", "code": ExitCode.STAGING})
             return
-        if not settings.inputs and not settings.secrets:
+        if not settings.inputs and not settings.secrets and not self._record_to:
             reply({"bytes": 0})
         else:
             self._in_thread(partial(_staging, self._fetch), reply)
@@ -89,12 +89,15 @@ class Chores:
                 self.secrets = job_secrets.fetch(settings.secrets)
             except job_secrets.SecretError as error:
                 return {"bytes": 0, "problem": str(error), "code": ExitCode.SETTINGS}
+        seen = self._record if self._record_to else None
         if not settings.inputs:
             (self.folder / "input").mkdir(exist_ok=True)
+            if seen:
+                seen({})
             return {"bytes": 0}
         if settings.input_to is InputTo.NODE:
             moved = staging.stage_to_node(
-                settings.inputs, into=self.folder / "input", shared=node.shared, progress=self._moving
+                settings.inputs, into=self.folder / "input", shared=node.shared, progress=self._moving, seen=seen
             )
             return self._moved(moved)
         if node.shared is None:
@@ -103,10 +106,32 @@ class Chores:
         reply: Reply = {"bytes": 0}
         if node.is_main:
             reply = self._moved(
-                staging.stage_to_shared(settings.inputs, view=view, shared=node.shared, progress=self._moving)
+                staging.stage_to_shared(
+                    settings.inputs, view=view, shared=node.shared, progress=self._moving, seen=seen
+                )
             )
         (self.folder / "input").symlink_to(view, target_is_directory=True)
         return reply
+
+    @property
+    def _record_to(self) -> str:
+        """The object that is to say what this run's inputs held; empty where this node has none to write.
+
+        The elements of an array have the same inputs: the first one writes for all.
+        """
+        node, folder = self._job.node, self._job.settings.record
+        job, _, element = node.job_id.partition(":")
+        return f"{folder}{start_record(job)}" if folder and node.is_main and element in {"", "0"} else ""
+
+    def _record(self, contents: Mapping[str, Any]) -> None:
+        """Write what the inputs hold. A run goes on without: its rerun will know less."""
+        from workload import staging  # noqa: PLC0415  see _staging
+
+        node = self._job.node
+        schedule = self._job.settings.schedule
+        document = {"attempt": node.attempt, "at": time.time(), "schedule": schedule, "inputs": dict(contents)}
+        if problem := staging.write_record(self._record_to, document):
+            self._loop.soon(lambda: self._log.says(f"what the inputs hold was not kept for a rerun: {problem}"))
 
     def _store(self) -> Reply:
         from workload import staging  # noqa: PLC0415  see _staging

@@ -8,6 +8,16 @@ from workload.staging.crew import Limits, Moved
 from workload.staging.inputs import stage_to_node, stage_to_shared
 from workload.staging.outputs import upload_outputs
 from workload.staging.places import StagingError
+from workload.staging.records import write_record
 from workload.staging.s3 import connect
 
-__all__ = ["Limits", "Moved", "StagingError", "connect", "stage_to_node", "stage_to_shared", "upload_outputs"]
+__all__ = [
+    "Limits",
+    "Moved",
+    "StagingError",
+    "connect",
+    "stage_to_node",
+    "stage_to_shared",
+    "upload_outputs",
+    "write_record",
+]

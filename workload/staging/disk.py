@@ -16,6 +16,7 @@ class FoundFile:
     name: str
     path: Path
     size: int
+    modified_ns: int
 
 
 @dataclass(kw_only=True)
@@ -27,8 +28,8 @@ class Tree:
     problems: list[str] = field(default_factory=list)
 
 
-def search(folder: Path) -> Tree:
-    """All regular files below `folder`, in order of name.
+def search(folder: Path, *, most: int | None = None) -> Tree:
+    """All regular files below `folder`, or the first that it meets where there are more than `most`.
 
     Links to files count as the files. A link to a folder is followed where it leads outside, and once; within `folder`
     the content has its own name already. Sockets, pipes and devices have no content: noted.
@@ -37,6 +38,8 @@ def search(folder: Path) -> Tree:
     root = folder.resolve()
     seen = {_identity(root)}
     for name, path in _walk(tree, folder, "", root, seen):
+        if most is not None and len(tree.files) == most:
+            break
         try:
             facts = path.stat()
             if not stat.S_ISREG(facts.st_mode):
@@ -44,7 +47,7 @@ def search(folder: Path) -> Tree:
             elif not os.access(path, os.R_OK):
                 tree.problems.append(f"{path}: may not be read by user {os.geteuid()}")
             else:
-                tree.files.append(FoundFile(name=name, path=path, size=facts.st_size))
+                tree.files.append(FoundFile(name=name, path=path, size=facts.st_size, modified_ns=facts.st_mtime_ns))
         except OSError as error:
             tree.problems.append(f"{path}: {error.strerror}")
     return tree

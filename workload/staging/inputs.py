@@ -5,17 +5,18 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from workload.staging.copying import Copy
 from workload.staging.crew import Crew, Failed, Limits, Meter, Moved, Transfer
 from workload.staging.disk import search, shortage
 from workload.staging.download import Download
 from workload.staging.places import Place, S3Place, SharedPlace, StagingError, clashes, name_below, read_place
+from workload.staging.records import of_objects, of_shared
 from workload.staging.s3 import Lazy, S3Object, connect, find_objects
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ STALE_S: Final = 14 * 86_400.0
 """How long an older version of an object is kept after its last use: no job should run longer."""
 HALF_MADE_S: Final = 86_400.0
 """After this a half-made file is nobody's any more."""
+Seen = Callable[[Mapping[str, Any]], None]
+"""Told what each input holds (`workload.contents`), by URI, before the first byte is moved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +79,13 @@ def _plan_shared(place: SharedPlace, *, deep: bool) -> tuple[list[_Input], list[
 class _Plan:
     """What all inputs are, found out before the first byte is moved; every problem at once."""
 
-    def __init__(self, uris: Sequence[str], shared: Path | None, client: Lazy, limits: Limits, *, deep: bool) -> None:
+    def __init__(
+        self, uris: Sequence[str], shared: Path | None, client: Lazy, limits: Limits, *, deep: bool, seen: Seen | None
+    ) -> None:
         self.inputs: list[_Input] = []
         self.notes: list[str] = []
         self._client = client
+        self._contents: dict[str, Any] | None = None if seen is None else {}
         problems: list[str] = []
         places: list[Place] = []
         for uri in uris:
@@ -93,13 +99,20 @@ class _Plan:
             except (Failed, ValueError, OSError) as error:
                 problems.append(str(error))
         problems += clashes((one.name, one.origin) for one in self.inputs)
+        if seen is not None and self._contents is not None:
+            seen(self._contents)
         if problems:
             raise StagingError(problems)
 
     def _add(self, place: Place, limits: Limits, *, deep: bool) -> list[str]:
         if isinstance(place, S3Place):
-            self.inputs += _plan_s3(place, find_objects(self._client(), place, limits, Meter()))
+            found = find_objects(self._client(), place, limits, Meter())
+            if self._contents is not None:
+                self._contents[str(place)] = of_objects(found)
+            self.inputs += _plan_s3(place, found)
             return []
+        if self._contents is not None:
+            self._contents[place.uri] = of_shared(place, Path(place.path))
         planned, notes, problems = _plan_shared(place, deep=deep)
         self.inputs += planned
         self.notes += notes
@@ -117,6 +130,7 @@ def stage_to_node(
     s3: "Callable[[], S3Client]" = connect,
     progress: Callable[[Moved], None] | None = None,
     limits: Limits | None = None,
+    seen: Seen | None = None,
 ) -> Moved:
     """Give this node its own copy of the inputs, as files below `into`. Every node of the gang calls it.
 
@@ -133,6 +147,8 @@ def stage_to_node(
         Makes the client; called only if a URI needs it.
     progress
         Called in this thread about once a second and at the end; what it raises stops the staging.
+    seen
+        Called once, also where an input is missing.
 
     Raises
     ------
@@ -143,7 +159,7 @@ def stage_to_node(
         return Moved()
     limits = limits or Limits()
     with Lazy(s3) as client:
-        return _to_node(_Plan(uris, shared, client, limits, deep=True), into, progress, limits)
+        return _to_node(_Plan(uris, shared, client, limits, deep=True, seen=seen), into, progress, limits)
 
 
 def _to_node(plan: _Plan, into: Path, progress: Callable[[Moved], None] | None, limits: Limits) -> Moved:
@@ -174,6 +190,7 @@ def stage_to_shared(
     s3: "Callable[[], S3Client]" = connect,
     progress: Callable[[Moved], None] | None = None,
     limits: Limits | None = None,
+    seen: Seen | None = None,
 ) -> Moved:
     """Bring the inputs to the shared folder, and make `view`, a folder of links to them. Main alone calls it.
 
@@ -185,7 +202,7 @@ def stage_to_shared(
         return Moved()
     limits = limits or Limits()
     with Lazy(s3) as client:
-        return _to_shared(_Plan(uris, shared, client, limits, deep=False), view, shared, progress, limits)
+        return _to_shared(_Plan(uris, shared, client, limits, deep=False, seen=seen), view, shared, progress, limits)
 
 
 def _to_shared(

@@ -163,3 +163,19 @@ def test_a_workdir_that_is_not_there_is_210_and_named(mpich_gang: Any) -> None:
     mpich_gang.start_all(2, ["echo", "ran"], TUTTI_WORKDIR="/no/such")
     assert mpich_gang.codes() == [210, 0]
     assert "workdir: /no/such is no folder on this node" in mpich_gang.log()
+
+
+def test_a_run_whose_start_cannot_be_recorded_runs_and_says_so(
+    mpich_gang: Any, proxy: Any, tmp_path: Path, s3: Any, keys: None
+) -> None:
+    mpich_gang.start_all(
+        2,
+        ["cat", "input/x"],
+        **behind(proxy),
+        TUTTI_SHARED=shared(tmp_path),
+        TUTTI_INPUTS='["shared:input/x"]',
+        TUTTI_RECORD="s3://no-such-bucket/runs/",
+    )
+    assert mpich_gang.codes() == [0, 0]
+    assert "what the inputs hold was not kept for a rerun: s3://no-such-bucket/runs/" in mpich_gang.log()
+    assert "not kept" not in mpich_gang.log(1)
