@@ -27,7 +27,7 @@ VAULT = {"workload.vault", "workload.interval"}
 RUNTIME = {
     *("workload.contract", "workload.settings", "workload.documents", "workload.manifest", "workload.node"),
     *("workload.interfaces", "workload.elf", "workload.job_secrets", "workload.record"),
-    *("workload.gang", "workload.staging", "workload.entrypoint"),
+    *("workload.contents", "workload.gang", "workload.staging", "workload.entrypoint"),
 }
 # The first row whose prefix fits a module says what it may import besides its own package and the standard library.
 ARROWS: tuple[tuple[str, set[str]], ...] = (

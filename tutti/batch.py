@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tutti.core.placement import Need, Placement, place
 from tutti.errors import InputError, Problem, likely
 from tutti.job import ALONG
-from workload.contract import RUNS, SHARED_SCHEME, Card, CardQueue, Limits, Mpi, QueuePriority, Tag, Variable
+from workload.contents import RUNS
+from workload.contract import SHARED_SCHEME, Card, CardQueue, Limits, Mpi, QueuePriority, Tag, Variable
 from workload.documents import (
     OPEN_RANGE,
     name_values,

@@ -22,8 +22,8 @@ from tutti.batch import with_variables
 from tutti.errors import InputError, NotFoundError, Problem, TuttiError
 from tutti.jobs import container_of
 from tutti.listing import describe
-from workload.contents import MOST_LISTED, UNKNOWN, contents
-from workload.contract import RUNS, SHARED_SCHEME, Tag, start_record
+from workload.contents import MOST_LISTED, RUNS, UNKNOWN, contents, start_record
+from workload.contract import SHARED_SCHEME, Tag
 from workload.documents import program_of
 from workload.settings import variable
 

@@ -11,11 +11,17 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
 
+RUNS: Final = "runs/"  # below the group's prefix: run capsules, and what runs say of their start
 MOST_LISTED: Final = 10_000  # files of an input that are looked at: ten calls of S3
 MOST_KEPT: Final = 1000  # of them are kept by name; of the others a digest, the count and the bytes
 UNKNOWN: Final = {"known": False}
 
 File = tuple[str, int, str]  # name, bytes, and what changes with the content: an ETag, or size and time
+
+
+def start_record(job_id: str) -> str:
+    """The name below RUNS of what a run says of its start."""
+    return f"{job_id}.start.json"
 
 
 def contents(found: Sequence[File], *, names: bool = True) -> dict[str, Any]:

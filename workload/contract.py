@@ -88,7 +88,6 @@ class Path(StrEnum):
 SHARED_FOLDERS: Final = ("input", "output", "work")  # in TUTTI_SHARED
 SHARED_SCHEME: Final = "shared:"
 PASSING: Final = "passing/"  # below the group's prefix: what passes between a desk and the shared folder
-RUNS: Final = "runs/"  # the same: run capsules, and what runs say of their start
 NODE_COMMAND: Final = "tutti-node"
 DEFAULT_PORT: Final = 7340
 
@@ -247,11 +246,6 @@ METRIC_MARK: Final = '{"_aws":'  # how such a line starts; it has no tag, being 
 def metric_namespace(stack: str) -> str:
     """CloudWatch's namespace of all metrics of a stack."""
     return f"Tutti/{stack}"
-
-
-def start_record(job_id: str) -> str:
-    """The name below RUNS of what a run says of its start."""
-    return f"{job_id}.start.json"
 
 
 def resolve_shared(path: str, environ: Mapping[str, str]) -> str:

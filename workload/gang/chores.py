@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from workload.contract import ExitCode, start_record
+from workload.contract import ExitCode
 from workload.gang import preflight
 from workload.gang.log import Log, trace
 from workload.gang.loop import Loop
@@ -121,7 +121,11 @@ class Chores:
         """
         node, folder = self._job.node, self._job.settings.record
         job, _, element = node.job_id.partition(":")
-        return f"{folder}{start_record(job)}" if folder and node.is_main and element in {"", "0"} else ""
+        if not folder or not node.is_main or element not in {"", "0"}:
+            return ""
+        from workload.contents import start_record  # noqa: PLC0415  most jobs have no record
+
+        return f"{folder}{start_record(job)}"
 
     def _record(self, contents: Mapping[str, Any]) -> None:
         """Write what the inputs hold. A run goes on without: its rerun will know less."""
