@@ -17,7 +17,9 @@ from botocore.exceptions import EndpointConnectionError
 from tests.tutti.stubbed import Stubbed
 from tutti import Cluster, Job, capsule
 from tutti.listing import list_jobs
+from tutti.looking import changes
 from tutti.run import Run
+from workload.contents import contents
 
 Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -207,6 +209,14 @@ def test_a_run_that_never_staged_has_shared_inputs_of_which_nothing_is_known_and
     assert capsule.read(cluster, again.id)["inputs"]["shared:input/never"]["count"] == 0, "it was looked for"
     for job in (run, held):
         job.cancel()
+
+
+def test_inputs_that_no_pool_can_look_at_are_a_problem_and_no_silence(cluster: Cluster) -> None:
+    without = Cluster(cluster.card.but(queues=()))
+    kept = {"inputs": {"shared:x": contents([("x", 1, "1 1")])}}
+    [problem] = changes(without, kept, ["shared:x"])
+    assert "could not be looked at" in problem.what
+    assert problem.remedy == "Without: --anyway"
 
 
 def jobs(cluster: Cluster) -> Counter[str]:

@@ -121,8 +121,11 @@ def sync(
 
     cluster = cluster_of(context)
     wanted = Wanted(delete=delete, checksum=checksum, exclude=tuple(exclude or ()))
+    sides = sides_of(cluster.card, source, target)
+    if sides.there.shared is not None and sys.stderr.isatty():
+        say(f"a small job looks at {sides.there}")
     with interrupted("interrupted; nothing was changed"):
-        planned = plan(cluster, sides_of(cluster.card, source, target), wanted)
+        planned = plan(cluster, sides, wanted)
     found = planned.difference
     _warn(planned.notes)
     if dry_run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -29,7 +29,7 @@ class Times(StrEnum):
     """What the time of a copy tells. Times are compared in whole seconds: S3 keeps no finer ones."""
 
     KEPT = "kept"  # it is its source's own: any other is a difference
-    OF_THE_COPY = "of the copy"  # it is when the copy was made (S3): earlier than its source's is a difference
+    OF_THE_COPY = "of the copy"  # it is when the copy was made (S3): one that is not later than its source's may be old
 
 
 class Why(StrEnum):
@@ -108,7 +108,7 @@ def _why(
 def same_time(source: Item, copy: Item, times: Times) -> bool:
     """Whether the times speak for a copy."""
     own, its = source.modified_ns // SECOND, copy.modified_ns // SECOND
-    return own == its if times is Times.KEPT else own <= its
+    return own == its if times is Times.KEPT else own < its
 
 
 def blocked(difference: Difference, there: Iterable[str], *, folders: bool) -> Difference:
@@ -168,7 +168,3 @@ def kept(items: Iterable[Item], rules: Sequence[str]) -> list[Item]:
         return known[folder]
 
     return [i for i in items if not (ignored(i.name, False, rules) or any(out(f) for f in parents(i.name)))]
-
-
-def by_name(items: Iterable[Item]) -> Mapping[str, Item]:
-    return {item.name: item for item in items}

@@ -155,7 +155,13 @@ def _walk(path: str, order: Answer) -> Answer:
     """The tree; `sums` (name: size) asks for the MD5 of files that have this size."""
     tree = walk(path)
     wanted = order.get("sums", {})
-    sums = {f.name: _md5(os.path.join(path, f.name)) for f in tree.files if wanted.get(f.name) == f.size}
+    sums = {}
+    for file in tree.files:
+        if wanted.get(file.name) == file.size:
+            try:
+                sums[file.name] = _md5(os.path.join(path, file.name))
+            except OSError as error:
+                tree.problems.append(f"{file.name}: {error.strerror}")
     return {**tree._asdict(), "sums": sums}
 
 

@@ -113,6 +113,7 @@ def put(
     lost = {name for name, _ in failed}
     sent = [item for _, item in sources if item.name not in lost]
     if sent or errand.remove:
+        tell("a small job brings them to the shared folder")
         order = {
             "do": "put",
             "path": errand.path,
@@ -238,15 +239,14 @@ def _run(
         with suppress(TuttiError):
             run.cancel("nobody waits for it any more")
         raise
-    try:
-        key = passing.key(out, "node-0/answer.json")
-        answer: dict[str, Any] = json.loads(cluster.s3.get_object(Bucket=passing.bucket, Key=key)["Body"].read())
-    except cluster.s3.exceptions.NoSuchKey as error:
+    key = passing.key(out, "node-0/answer.json")
+    if not any(True for _ in bucket.objects(cluster, passing.bucket, key)):
         said = [line.line.text for line in run.tail(LAST_LINES) if not line.line.text.startswith(EVENT_MARK)]
         last = f": {said[-1]}" if said else ""
         raise ServiceError(
             f"the job that does it gave no answer and ended with code {details.code}{last}. More: tutti logs {run.id}"
-        ) from error
+        )
+    answer: dict[str, Any] = json.loads(cluster.s3.get_object(Bucket=passing.bucket, Key=key)["Body"].read())
     if answer.get("missing"):
         raise NotFoundError(f"{SHARED_SCHEME}{order['path']}: nothing is there")
     return answer

@@ -20,6 +20,7 @@ from tutti.data import bucket, shared
 from tutti.data.bucket import Object
 from tutti.data.crew import ChangedError, each
 from tutti.data.files import nothing
+from tutti.data.onnode import half_name
 from tutti.listing import list_jobs
 from tutti.run import Run
 from workload.contract import PASSING
@@ -86,6 +87,7 @@ def test_a_bucket_s_folder_and_one_here_are_made_alike_both_ways(
     assert counts(tutti("data", "sync", place, str(back), "--json")) == (0, 0, len(IN_KEYS))
     (back / "a b").write_text("of a c")  # as long as it was, and newer than the object: it is not like there any more
     (back / "more").write_text("1")
+    (back / half_name("a b")).write_text("what a client that was killed has left")
     plan = tutti("data", "sync", place, str(back), "--delete", "--dry-run")
     assert [line.split()[0] for line in plan.stdout.splitlines()] == ["DO", "remove", "send", "1", "nothing"]
     assert (back / "more").exists()
@@ -230,6 +232,20 @@ def test_somebody_at_a_terminal_is_asked_before_files_go_and_sees_how_far_it_is(
         terminal.until(r"\[#*\.*\] +\d+%  .* of 30.0 MiB, 1 files, .*/s")
         terminal.until("1 file sent, 1 removed, 1 the same")
         assert terminal.process.wait(30) == 0
+
+
+def test_a_sync_that_is_interrupted_goes_on_with_the_rest(
+    tutti: Tutti, cluster: Cluster, twin_home: Path, tmp_path: Path
+) -> None:
+    name, here = f"sync/{uuid4().hex}", filled(tmp_path / "here", tuple(f"{n:03d}" for n in range(400)))
+    with Terminal("data", "sync", str(here), name, environ=clean_environ(twin_home)) as terminal:
+        terminal.until(r"\[#*\.*\] +\d+% ")
+        terminal.press("\x03")
+        terminal.until("the same command goes on with the rest")
+        assert terminal.process.wait(30) == 130
+    arrived = len(keys(cluster, f"{name}/"))
+    assert 0 < arrived < 400
+    assert counts(tutti("data", "sync", str(here), name, "--json")) == (400 - arrived, 0, arrived)
 
 
 # ---------------------------------------------------------------- the shared folder

@@ -105,6 +105,13 @@ HERE = Item(name="f", size=1, modified_ns=5 * SECOND + 7)
         (replace(HERE, modified_ns=6 * SECOND), Times.KEPT, False, Why.TIME),
         (replace(HERE, modified_ns=6 * SECOND), Times.OF_THE_COPY, False, None),
         (replace(HERE, modified_ns=4 * SECOND), Times.OF_THE_COPY, False, Why.TIME),
+        (
+            replace(HERE, modified_ns=5 * SECOND),
+            Times.OF_THE_COPY,
+            False,
+            Why.TIME,
+        ),  # changed after, in the same second?
+        (replace(HERE, modified_ns=5 * SECOND, mark="ours"), Times.OF_THE_COPY, False, None),
         (replace(HERE, modified_ns=4 * SECOND, mark="ours"), Times.OF_THE_COPY, False, None),
         (replace(HERE, modified_ns=6 * SECOND, mark="ours"), Times.KEPT, False, None),
         (replace(HERE, mark="other"), Times.KEPT, False, None),
