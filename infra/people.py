@@ -46,6 +46,8 @@ class Scope:
     queues: str
     definitions: str  # every revision
     jobs: str  # arn:...:job/*: jobs have no names in their ARNs, tags tell them apart
+    clusters: str  # of ECS, below the environments
+    instances: str  # in these clusters
     bucket: str
     prefix: str
     file_system: str
@@ -102,6 +104,9 @@ def _everyday(scope: Scope) -> list[Document]:
     return [
         allow(DESCRIBE, "*"),
         allow(["batch:GetJobQueueSnapshot"], scope.queues, _own(scope)),
+        # Batch's own clusters have no tag of ours: the pattern alone decides, and these calls tell of instances alone
+        allow(["ecs:ListContainerInstances"], scope.clusters),
+        allow(["ecs:DescribeContainerInstances"], scope.instances),
         allow(["ssm:GetParameter"], scope.card),
         allow(
             ["logs:FilterLogEvents", "logs:GetLogEvents"],

@@ -82,12 +82,15 @@ class Team(pulumi.ComponentResource):
     def _scope(self, scheduler_role: pulumi.Output[str]) -> pulumi.Output[Scope]:
         args = self._args
         stack, own = args.names.stack, f"{args.region}:{args.account}"
-        batch = f"arn:{args.partition}:batch:{own}"
+        batch, ecs = f"arn:{args.partition}:batch:{own}", f"arn:{args.partition}:ecs:{own}"
         plain = Scope(
             stack=stack,
             queues=f"{batch}:job-queue/{stack}-*",
             definitions=f"{batch}:job-definition/{stack}-*",
             jobs=f"{batch}:job/*",
+            # as Batch names a cluster below an environment: AWSBatch-ENVIRONMENT-UUID
+            clusters=f"{ecs}:cluster/AWSBatch-{args.names.base}-*",
+            instances=f"{ecs}:container-instance/AWSBatch-{args.names.base}-*",
             bucket="",
             prefix=args.names.prefix,
             file_system="",

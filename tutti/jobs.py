@@ -47,10 +47,12 @@ class Node:
     index: int
     id: str
     state: str
+    started: float | None = None
     exit_code: int | None = None
     reason: str = ""
     address: str = ""
     stream: str = ""
+    instance: str = ""  # ARN of its ECS container instance
     attempts: tuple[Attempt, ...] = ()
 
 
@@ -78,6 +80,7 @@ class Details:
     timeout_s: int | None = None
     stream: str = ""
     address: str = ""
+    instance: str = ""  # ARN of a single container's ECS container instance
     depends_on: tuple[str, ...] = ()
     image: str = ""
 
@@ -172,6 +175,7 @@ def details(item: Mapping[str, Any]) -> Details:
         timeout_s=item.get("timeout", {}).get("attemptDurationSeconds"),
         stream=container.get("logStreamName", "") or (attempts[-1].stream if attempts else ""),
         address=_address(container),
+        instance=container.get("containerInstanceArn", ""),
         depends_on=tuple(d["jobId"] for d in item.get("dependsOn", []) if "jobId" in d),
         image=container.get("image", ""),
     )
@@ -186,10 +190,12 @@ def node(item: Mapping[str, Any]) -> Node:
         index=int(job_id.replace("#", ":").rpartition(":")[2]),
         id=job_id,
         state=item.get("status", ""),
+        started=_seconds(item.get("startedAt")),
         exit_code=container.get("exitCode", attempts[-1].exit_code if attempts else None),
         reason=container.get("reason") or item.get("statusReason", ""),
         address=_address(container),
         stream=container.get("logStreamName", "") or (attempts[-1].stream if attempts else ""),
+        instance=container.get("containerInstanceArn", ""),
         attempts=attempts,
     )
 

@@ -36,7 +36,7 @@ def list_jobs(
     known = {q.name: q.arn for q in cluster.card.queues}
     names = [q for q in known if not queues or q in queues]
     batch = cluster.batch
-    pages = _every(lambda name: _of_queue(batch, known[name], states or STATES, since), names)
+    pages = every(lambda name: _of_queue(batch, known[name], states or STATES, since), names)
     found = [summary(item, name) for name, items in zip(names, pages, strict=True) for item in items]
     kept = {j.id: j for j in found if j.created >= since and (not states or j.state in states)}
     return in_order(kept.values())
@@ -46,7 +46,7 @@ def list_jobs(
 def describe(cluster: Cluster, ids: Sequence[str]) -> list[dict[str, Any]]:
     """DescribeJobs entries of any number of ids, in their order; unknown ones are left out."""
     chunks = [ids[i : i + Limits.DESCRIBE_IDS] for i in range(0, len(ids), Limits.DESCRIBE_IDS)]
-    answers = _every(lambda chunk: cluster.batch.describe_jobs(jobs=list(chunk))["jobs"], chunks)
+    answers = every(lambda chunk: cluster.batch.describe_jobs(jobs=list(chunk))["jobs"], chunks)
     by_id: dict[str, Any] = {item["jobId"]: item for answer in answers for item in answer}
     return [by_id[i] for i in ids if i in by_id]
 
@@ -77,10 +77,12 @@ def nodes_of(cluster: Cluster, job: Details) -> list[Node]:
                 index=0,
                 id=job.id,
                 state=job.state,
+                started=job.started,
                 exit_code=job.exit_code,
                 reason=job.reason,
                 address=job.address,
                 stream=job.stream,
+                instance=job.instance,
                 attempts=job.attempts,
             )
         ]
@@ -144,7 +146,7 @@ def _of_state(batch: BatchClient, queue: str, state: str) -> Iterator[dict[str, 
         token = {"nextToken": page["nextToken"]}
 
 
-def _every(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
+def every(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """`call` on each, a few at a time: boto3 clients may be shared by threads."""
     things = list(items)
     if len(things) < 2:

@@ -15,6 +15,7 @@ SERVICES = {
     "batch": "batch",
     "ec2": "ec2",
     "ecr": "ecr",
+    "ecs": "ecs",
     "efs": "elasticfilesystem",
     "logs": "logs",
     "pricing": "pricing",

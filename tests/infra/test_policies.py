@@ -282,6 +282,19 @@ def test_nobody_registers_definitions_or_changes_the_stack(astro: Group, action:
             assert not allowed(who, action, resource, {"aws:userid": ALICE})
 
 
+def test_people_see_the_instances_below_their_own_environments(astro: Group, astro2: Group) -> None:
+    ecs = f"arn:aws:ecs:us-west-2:{ACCOUNT}"
+    for group, allowed_there in ((astro, True), (astro2, False)):
+        for environment in group.made.of("ComputeEnvironment"):
+            cluster = f"AWSBatch-{environment.name}-0123abc-1a6929d6-f62b-3d45-b3b5-31e7f64ae0da"  # as Batch names it
+            for who in (astro.researcher, astro.lead):
+                listed = allowed(who, "ecs:ListContainerInstances", f"{ecs}:cluster/{cluster}", {})
+                read = allowed(who, "ecs:DescribeContainerInstances", f"{ecs}:container-instance/{cluster}/0a1b", {})
+                assert (listed, read) == (allowed_there, allowed_there)
+    for action in ("ecs:ListTasks", "ecs:UpdateContainerInstancesState", "ecs:RunTask"):
+        assert not allowed(astro.lead, action, f"{ecs}:cluster/AWSBatch-tutti-astro-mpi-gang-1", {})
+
+
 def test_people_pass_the_scheduler_role_and_no_other(astro: Group) -> None:
     role = astro.card["scheduler_role"]
     to = {"iam:PassedToService": "scheduler.amazonaws.com", "aws:userid": ALICE}

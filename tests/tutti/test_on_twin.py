@@ -167,7 +167,17 @@ def test_wait_until_running_returns_while_the_job_runs(tutti: Tutti, sleeper: Ru
     assert tutti("wait", sleeper.id, "--until", "running").returncode == 0
     assert not sleeper.details().ended
     hosts = json.loads(tutti("hosts", "--json").stdout)
-    assert {h["node"] for h in hosts if h["job"] == sleeper.id} == {0, 1}
+    own = [h for h in hosts if h["job"] == sleeper.id]
+    assert {h["node"] for h in own} == {0, 1}
+    assert {(h["instance"]["type"], h["instance"]["zone"], h["instance"]["tasks"]) for h in own} == {
+        ("c7i.large", "us-east-1a", 1)
+    }
+    lines = tutti("hosts").stdout.splitlines()
+    assert lines[0].split() == ["INSTANCE", "TYPE", "ZONE", "ADDRESS", "JOB", "NODE", "STATE", "FOR"]
+    assert max(map(len, lines)) <= 80
+    one = own[1]["instance"]["id"]
+    assert len(tutti("hosts", one).stdout.splitlines()) == 2
+    assert tutti("hosts", "-d", one).stdout.splitlines()[1].split()[0] == one
     [queue] = [q for q in json.loads(tutti("queues", "--json").stdout) if q["name"] == sleeper.details().queue]
     assert queue["running"] + queue["starting"] >= 1
     assert queue["free_nodes"] == queue["most_nodes"] - queue["busy_nodes"]

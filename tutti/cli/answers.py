@@ -90,7 +90,7 @@ def answers() -> dict[str, Callable[[], Schema]]:
         "top": lambda: record(
             {"id": TEXT, "state": TEXT, "progress": maybe(OBJECT), "nodes": many(fields("tutti.telemetry", "NodeLoad"))}
         ),
-        "hosts": lambda: many(fields("tutti.cli.hosts", "Host")),
+        "hosts": lambda: many(fields("tutti.hosts", "Host")),
         "queues": lambda: many(fields("tutti.queues", "QueueState")),
         "schedule-ls": lambda: many(fields("tutti.schedule", "Scheduled")),
         "schedule-rm": lambda: record({"removed": many(TEXT)}),

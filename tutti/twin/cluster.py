@@ -252,7 +252,8 @@ def _environment(resources: BatchResources, registry: Registry, pool: Pool, max_
     else:
         resources.UpdateComputeEnvironment({"computeEnvironment": name, "computeResources": compute})
     document = registry.environment(name) or {}
-    shape: Mapping[str, int] = {
+    shape: Mapping[str, Any] = {
+        "zone": pool.zone,
         "node_vcpus": NODE_VCPUS,
         "node_memory_mib": NODE_MEMORY_MIB,
         "node_gpus": pool.gpus,

@@ -25,12 +25,15 @@ from tutti.twin.admin import Admin
 from tutti.twin.api.batch import Batch
 from tutti.twin.api.batch_jobs import BatchJobs
 from tutti.twin.api.batch_resources import BatchResources
+from tutti.twin.api.ecs import TARGET as ECS_TARGET
+from tutti.twin.api.ecs import Ecs
 from tutti.twin.api.logs import TARGET, Logs
 from tutti.twin.beside import Beside
 from tutti.twin.credentials import KeyRing, Keys, new_keys
 from tutti.twin.engine import Engine
 from tutti.twin.front import ADMIN_SERVICE, Answer, Call, Front, Part, identity
 from tutti.twin.hands import NodeHands
+from tutti.twin.instances import Instances
 from tutti.twin.logstore import LogStore
 from tutti.twin.moto_app import Moto
 from tutti.twin.nodes import NodeEnd
@@ -69,6 +72,7 @@ class Twin:
         )
         engine = Engine(random=SystemRandom(), child_spread_s=options.child_spread_s)
         self._runner = Runner(engine, self._store, self._registry, self._beside.events)
+        self._instances = Instances(self._registry.shape)
         self._jobs = BatchJobs(self._runner, self._registry)
         self._resources = BatchResources(self._registry, self._runner.refresh, self._runner.terminate_queue)
         self._server = Server(self._front())
@@ -155,6 +159,7 @@ class Twin:
             runner=self._runner,
             keys=self._keys,
             logs=self._logs,
+            instances=self._instances,
             around=ground.surroundings(self._host, self.place, self.endpoint, self._server),
             scratch=self.place.scratch,
             shared=self.place.shared,
@@ -194,6 +199,7 @@ class Twin:
     def _front(self) -> Front:
         batch = Batch(self._jobs, self._resources, self._runner, self._where)
         logs = Logs(self._logs, region=cluster.REGION, account=cluster.ACCOUNT)
+        ecs = Ecs(self._instances, self._registry.clusters)
         user = _login()
 
         def answer_batch(call: Call) -> Answer:
@@ -207,6 +213,11 @@ class Twin:
             if not logs.owns(call.body):
                 return None
             return Answer.of_json(logs.answer(operation, call.body))
+
+        def answer_ecs(call: Call) -> Answer | None:
+            if not ecs.owns(call.body):
+                return None
+            return Answer.of_json(ecs.answer(call.headers.get("x-amz-target", "").removeprefix(ECS_TARGET), call.body))
 
         def answer_sts(call: Call) -> Answer | None:
             if b"Action=GetCallerIdentity" not in call.body:
@@ -223,6 +234,7 @@ class Twin:
             **self._beside.parts(),
             "batch": answer_batch,
             "logs": answer_logs,
+            "ecs": answer_ecs,
             "sts": answer_sts,
             ADMIN_SERVICE: answer_admin,
         }

@@ -74,14 +74,16 @@ class Engine:
         self._advance(now)
         return job
 
-    def node_started(self, node: NodeKey, now: float, *, address: str = "", stream: str = "", task: str = "") -> None:
+    def node_started(
+        self, node: NodeKey, now: float, *, address: str = "", stream: str = "", task: str = "", instance: str = ""
+    ) -> None:
         """The node's command runs."""
         job = self.jobs[node.job]
         if not self._is_current(job, node):
             return
         record = job.nodes[node.index]
         record.status, record.started_at = Status.RUNNING, _ms(now)
-        record.address, record.stream, record.task = address, stream, task
+        record.address, record.stream, record.task, record.instance = address, stream, task, instance
         if node.index == job.spec.main and job.status is Status.STARTING:
             job.started_at = _ms(now)
             self._move(job, Status.RUNNING, now, job.status_reason)  # it may have been terminated while it started

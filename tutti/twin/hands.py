@@ -19,7 +19,8 @@ from tutti.twin.addresses import PLACES, AddressBook, cpu_list, cpu_shares
 from tutti.twin.credentials import CREDENTIALS_PATH, METADATA_PATH, KeyRing
 from tutti.twin.effects import NodeKey
 from tutti.twin.environment import NodePlace, Surroundings, node_environment
-from tutti.twin.jobs import Job, Reason
+from tutti.twin.instances import Instances, Need
+from tutti.twin.jobs import Job, Kind, Reason
 from tutti.twin.logstore import LogStore
 from tutti.twin.nodes import Drill, Isolation, NodeEnd, Nodes, NodeSpec
 from tutti.twin.runner import Runner
@@ -44,6 +45,7 @@ class _Running:
     group: str
     stream: str
     task: str
+    instance: str
     lost: bool = False
 
 
@@ -56,6 +58,7 @@ class NodeHands:
         runner: Runner,
         keys: KeyRing,
         logs: LogStore,
+        instances: Instances,
         around: Surroundings,
         scratch: Path,
         shared: Path,
@@ -66,6 +69,7 @@ class NodeHands:
         self._runner = runner
         self._keys = keys
         self._logs = logs
+        self._instances = instances
         self._around = around
         self._scratch = scratch
         self._shared = shared
@@ -138,6 +142,7 @@ class NodeHands:
             running = self._running.get(key)
         if running:
             found = {"address": running.address, "stream": running.stream, "task": running.task}
+            found["instance"] = running.instance
             self._runner.call(lambda engine, now: engine.node_started(NodeKey.parse(key), now, **found))
 
     def ended(self, end: NodeEnd) -> None:
@@ -145,6 +150,7 @@ class NodeHands:
         with self._lock:
             running = self._running.pop(end.key, None)
         lost = running is not None and running.lost
+        self._instances.release(end.key, time.time(), lost=lost)
         reason = Reason.OUT_OF_MEMORY if end.out_of_memory and end.code == 137 else end.reason
         code = end.code if end.started and not lost else None
         self._runner.call(
@@ -159,8 +165,17 @@ class NodeHands:
         task = uuid.uuid4().hex
         group, stream = _stream(container, job, task)
         address = attempt.addresses[node.index]
+        memory = job.spec.requirement(node.index, "MEMORY")
+        need = Need(
+            vcpus=max(1, job.spec.requirement(node.index, "VCPU")),
+            memory_mib=memory,
+            alone=job.kind is Kind.MULTINODE,
+        )
+        instance = self._instances.take(str(node), job.environment, need, time.time())
         with self._lock:
-            self._running[str(node)] = _Running(address=address, group=group, stream=stream, task=task)
+            self._running[str(node)] = _Running(
+                address=address, group=group, stream=stream, task=task, instance=instance
+            )
         scratch = self._scratch / _short(node.job, node.attempt) / str(node.index)
         cpus = attempt.cpus[node.index]
         docker = self._around.isolation is Isolation.DOCKER
@@ -176,7 +191,6 @@ class NodeHands:
             secrets={s["name"]: self._secret(s["valueFrom"]) for s in container.get("secrets", ())},
         )
         names = {host_name(a): a for a in attempt.addresses}
-        memory = job.spec.requirement(node.index, "MEMORY")
         return NodeSpec(
             key=str(node),
             argv=tuple(container["command"]),

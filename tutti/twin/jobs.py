@@ -162,6 +162,7 @@ class Attempt:
     stream: str = ""
     address: str = ""
     task: str = ""  # id of the task that ran it
+    instance: str = ""  # ARN of its container instance
 
 
 @dataclass(kw_only=True)
@@ -177,6 +178,7 @@ class Node:
     stream: str = ""
     address: str = ""
     task: str = ""
+    instance: str = ""
     lost: bool = False  # its instance is gone
     attempts: list[Attempt] = field(default_factory=list)
 
@@ -194,6 +196,7 @@ class Node:
             stream=self.stream,
             address=self.address,
             task=self.task,
+            instance=self.instance,
         )
 
 

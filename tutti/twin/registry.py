@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tutti.twin.instances import Shape
 from tutti.twin.placement import Environment, Queue
 from tutti.twin.store import Store
 
@@ -111,6 +112,26 @@ class Registry:
     def placement_environments(self) -> list[Environment]:
         with self.lock:
             return [self._environment(name, d) for name, d in self.environments.items()]
+
+    def shape(self, name: str) -> Shape | None:
+        """What the instances of an environment are; None for Fargate, and for what Batch does not manage."""
+        document = self.environment(name) or {}
+        resources = document.get("computeResources", {})
+        if resources.get("type") not in {"EC2", "SPOT"}:
+            return None
+        offer = document.get(SHAPE, {})
+        return Shape(
+            cluster=document["ecsClusterArn"],
+            type=next((t for t in resources.get("instanceTypes", ()) if "." in t), ""),  # not "optimal", nor a family
+            zone=offer.get("zone", f"{self.place.region}a"),
+            vcpus=offer.get("node_vcpus", 0),
+            memory_mib=offer.get("node_memory_mib", 0),
+        )
+
+    def clusters(self) -> list[str]:
+        """ARNs of the ECS clusters below the environments."""
+        with self.lock:
+            return [d["ecsClusterArn"] for d in self.environments.values()]
 
     def _environment(self, name: str, document: Mapping[str, Any]) -> Environment:
         resources = document.get("computeResources", {})

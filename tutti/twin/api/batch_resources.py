@@ -39,7 +39,8 @@ class BatchResources:
             raise ApiError(f"type must be MANAGED or UNMANAGED, got {request['type']}")
         if request["type"].upper() == "MANAGED" and "computeResources" not in request:
             raise ApiError("a MANAGED compute environment needs computeResources")
-        arn = self._registry.place.arn("compute-environment", name)
+        place, own = self._registry.place, str(uuid.uuid4())
+        arn = place.arn("compute-environment", name)
         document = {
             **request,
             "type": request["type"].upper(),
@@ -47,9 +48,9 @@ class BatchResources:
             "state": request.get("state", "ENABLED"),
             "status": "VALID",
             "statusReason": "ComputeEnvironment Healthy",
-            "ecsClusterArn": f"arn:aws:ecs:{self._registry.place.region}:{self._registry.place.account}:cluster/{name}",
+            "ecsClusterArn": f"arn:aws:ecs:{place.region}:{place.account}:cluster/AWSBatch-{name}-{own}",
             "containerOrchestrationType": "ECS",
-            "uuid": str(uuid.uuid4()),
+            "uuid": own,
         }
         self._registry.keep(ENVIRONMENT, document)
         self._changed()

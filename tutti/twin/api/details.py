@@ -145,6 +145,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "reason": attempt.reason,
         "logStreamName": attempt.stream,
         "taskArn": task_arn(attempt.task),
+        "containerInstanceArn": attempt.instance,
         "networkInterfaces": _interfaces(attempt.address),
     }
     found = {
@@ -164,6 +165,7 @@ def _container(job: Job, index: int, node: Node | None) -> dict[str, Any]:
             "reason": node.reason,
             "logStreamName": node.stream,
             "taskArn": task_arn(node.task),
+            "containerInstanceArn": node.instance,
             "networkInterfaces": _interfaces(node.address),
         }
     return _filled(found)
