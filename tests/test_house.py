@@ -26,7 +26,7 @@ AGREED = {
 VAULT = {"workload.vault", "workload.interval"}
 RUNTIME = {
     *("workload.contract", "workload.settings", "workload.documents", "workload.manifest", "workload.node"),
-    *("workload.interfaces", "workload.elf", "workload.job_secrets", "workload.record"),
+    *("workload.interfaces", "workload.ecs", "workload.elf", "workload.job_secrets", "workload.record"),
     *("workload.contents", "workload.gang", "workload.staging", "workload.entrypoint"),
 }
 # The first row whose prefix fits a module says what it may import besides its own package and the standard library.
@@ -58,7 +58,11 @@ ARROWS: tuple[tuple[str, set[str]], ...] = (
     ("workload.staging", {"workload.contents", "workload.contract", "workload.settings", "boto3", "botocore"}),
     ("workload.entrypoint", {*RUNTIME, "zmq", "boto3", "botocore"}),
     ("workload.gang", {*RUNTIME, "zmq"}),
-    ("workload.node", {"workload.contract", "workload.settings", "workload.interfaces", "workload.record"}),
+    (
+        "workload.node",
+        {"workload.contract", "workload.settings", *("workload.interfaces", "workload.ecs", "workload.record")},
+    ),
+    ("workload.ecs", set()),
     ("workload.interfaces", {"workload.record"}),
     ("workload.job_secrets", {"boto3", "botocore"}),
     ("workload", {"*"}),  # the programs: any library for numbers, storage or pictures; FORBIDDEN says what not

@@ -207,6 +207,7 @@ class Event(StrEnum):
     """Events in the log of the node where they happen; phases are in main's. Seconds are since the phase before."""
 
     STARTED = "started"  # node, address
+    HOST = "host"  # on each node, where known: booted (its instance); pull_began, pull_ended (its image; ISO 8601)
     ASSEMBLED = "assembled"  # nodes, seconds
     PREFLIGHT = "preflight"  # seconds
     STAGED = "staged"  # seconds, bytes

@@ -1,6 +1,6 @@
 """What a node knows of itself: `os.environ` and the machine -> `Node`, read once.
 
-Sources: aws-batch job_env_vars (DESIGN B4, B11), the ECS task metadata endpoint version 4, Linux's sysfs and procfs.
+Sources: aws-batch job_env_vars (DESIGN B4, B11), the ECS agent, Linux's sysfs and procfs.
 """
 
 from __future__ import annotations
@@ -8,19 +8,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from workload import contract
+from workload import contract, ecs
 from workload.contract import BatchVariable, Variable
 from workload.interfaces import Interface, holder_of, source_address
 from workload.record import Record
 
 UNBOUND: Final = "none"  # of TUTTI_CPUSET
-METADATA_URI: Final = "ECS_CONTAINER_METADATA_URI_V4"
-METADATA_TIMEOUT_S: Final = 5.0
 DEFAULT_SILENCE_S: Final = 30.0  # on AWS: a shorter one ends jobs that MPI would have survived (traps 14)
 SYSFS_CPUS: Final = Path("/sys/devices/system/cpu")
 CGROUP_MEMORY: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -141,47 +138,12 @@ class Node(Record):
 def _own_address(environ: Mapping[str, str], main_address: str, *, alone: bool) -> str:
     if alone:
         return "127.0.0.1"
-    if uri := environ.get(METADATA_URI):
-        return _metadata_address(uri)
+    if uri := environ.get(ecs.METADATA_URI):
+        try:
+            return ecs.address(uri)
+        except ecs.MetadataError as error:
+            raise NodeError([str(error)]) from error
     return source_address(main_address or "10.0.0.1")
-
-
-def _metadata_address(uri: str) -> str:
-    """The address of the task's own interface, as the ECS agent says it.
-
-    Raises
-    ------
-    NodeError
-        The agent does not answer, or not with an address.
-
-    """
-    import json  # noqa: PLC0415  only ECS has this, and each import costs start-up time
-
-    try:
-        return str(json.loads(_http_get(uri))["Networks"][0]["IPv4Addresses"][0])
-    except (OSError, ValueError, LookupError) as error:
-        raise NodeError([f"the ECS metadata at {uri} does not say this node's address: {error!r}"]) from error
-
-
-def _http_get(uri: str) -> bytes:
-    """The body of an answer with status 200. By hand: urllib's import takes longer than a node's whole start.
-
-    Raises
-    ------
-    OSError, ValueError
-        Nobody answers, or not with 200.
-
-    """
-    host, _, path = uri.removeprefix("http://").partition("/")
-    name, _, port = host.partition(":")
-    # HTTP/1.0: the answer ends where the connection does, and is never chunked.
-    with socket.create_connection((name, int(port or 80)), timeout=METADATA_TIMEOUT_S) as asked:
-        asked.sendall(f"GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
-        answer = b"".join(iter(lambda: asked.recv(65536), b""))
-    head, _, body = answer.partition(b"\r\n\r\n")
-    if head.split(None, 2)[1:2] != [b"200"]:
-        raise ValueError(head.partition(b"\r\n")[0].decode("ascii", "replace"))
-    return body
 
 
 def _cores(cpuset: str, problems: list[str]) -> tuple[tuple[int, ...], bool]:

@@ -10,17 +10,22 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from tutti import Cluster, Job
+from tutti.core.bill import Bill
 from tutti.core.events import Happening, parse_event
+from tutti.core.waits import origin
 from tutti.logs import LogLine
 from tutti.prices import Prices
-from tutti.report.gather import gather, story
-from workload.contract import Event
+from tutti.report.gather import gather, seconds_by_name, story
+from tutti.run import Run
+from workload.contract import EVENT_MARK, Event
 
 Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
 PROGRAM = """
@@ -65,10 +70,53 @@ def test_a_story_has_phases_progress_cost_and_efficiency(cluster: Cluster, ids: 
     assert names[0] == "queued"
     assert {"assembled", "launched", "computed"} <= set(names)
     assert all(s.end >= s.start for s in told.spans)
+    assert sum(seconds_by_name(told.spans).values()) == pytest.approx(told.spans[-1].end - told.job.created, abs=0.1)
     assert told.steps[-1].step == told.steps[-1].total == 5
     assert told.compute_s == pytest.approx(0.5, abs=0.45)
     assert told.bill is not None
     assert 0 < (told.efficiency or 0) <= 1
+
+
+def test_every_node_tells_of_its_instance_and_of_a_pull_that_took_no_time(cluster: Cluster) -> None:
+    run = Job(command=["sleep", "600"], nodes=2, name="told").submit(cluster)
+    deadline, told = time.monotonic() + 60, list[Happening]()
+    while len(told) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        told = [h for h in map(_event, run.logs()) if h and h.event is Event.HOST]
+    run.cancel()
+    created = run.details().created
+    assert {h.node for h in told} == {0, 1}
+    for happening in told:
+        assert happening.fields["booted"] < created  # the desk was up before
+        began, ended = origin(happening.fields).pull or (0.0, 0.0)
+        assert created <= began == ended <= happening.at
+    run.wait()
+
+
+def test_a_boot_and_a_pull_count_as_paid_though_batch_bills_neither(cluster: Cluster, ids: list[str]) -> None:
+    run = Run(ids[1], cluster)
+    job, lines = run.details(), list(run.logs())
+    started = job.attempts[0].started or 0.0
+    bill = Bill(nodes=2, seconds=60.0, usd=None)
+    events = {
+        node: {
+            "event": "host",
+            "at": started,
+            "booted": started - 90,
+            "pull_began": _iso(started - 30),
+            "pull_ended": _iso(started),
+        }
+        for node in range(2)
+    }
+    known = [line for line in lines if (h := _event(line)) is None or h.event is not Event.HOST]
+    hosts = [lines[0]._replace(node=n, raw=f"[{n}] {EVENT_MARK}{json.dumps(event)}") for n, event in events.items()]
+    plain = story(replace(job, created=started - 100), known, bill=bill)
+    told = story(replace(job, created=started - 100), known + hosts, bill=bill)
+    found = seconds_by_name(told.spans)
+    assert (found["queued"], found["booted"], found["pulled"]) == pytest.approx((10, 60, 30), abs=0.01)
+    assert "booted" not in seconds_by_name(plain.spans)
+    assert told.efficiency == pytest.approx((plain.efficiency or 0) * 60 / 150)
 
 
 def test_a_report_is_one_file_that_needs_nothing_else(tutti: Tutti, ids: list[str], tmp_path: Path) -> None:
@@ -86,10 +134,7 @@ def test_a_report_is_one_file_that_needs_nothing_else(tutti: Tutti, ids: list[st
 
 
 def test_a_name_cannot_break_the_page(ids: list[str], cluster: Cluster) -> None:
-    from dataclasses import replace
-
     from tutti.report.page import page
-    from tutti.run import Run
 
     job = replace(Run(ids[0], cluster).details(), name="<script>alert(1)</script>")
     text = page([story(job, [])], stack="x", now=0)
@@ -158,6 +203,10 @@ def test_a_drill_is_told_with_its_detection_recovery_and_lost_steps(
     file = tmp_path / "report.html"
     assert tutti("report", run.id, "-o", str(file)).returncode == 0
     assert all(words in file.read_text() for words in ("detected after", "running again after", "(drill: kill)"))
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()
 
 
 def _event(line: LogLine) -> Happening | None:

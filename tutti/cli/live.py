@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LOSS = " lost"  # in the runtime's own sentence about a node that is gone
 QUIET = frozenset(
-    {Event.STARTED, Event.PROGRESS, Event.LOAD, Event.LOST}
+    {Event.STARTED, Event.HOST, Event.PROGRESS, Event.LOAD, Event.LOST}
 )  # no line of their own: the runtime says the last itself
 
 
@@ -60,14 +60,15 @@ def closing(run: Run, job: Details, events: Sequence[LogLine]) -> str:
     """Where the time of the last attempt went, and what the run cost; empty where it never started."""
     from tutti.cost import cost_of  # noqa: PLC0415  only at the end
     from tutti.prices import Prices  # noqa: PLC0415  the same
-    from tutti.report.gather import story  # noqa: PLC0415  the same
+    from tutti.report.gather import seconds_by_name, story  # noqa: PLC0415  the same
 
     if job.started is None:
         return ""
     queues = {q.name: q for q in run.cluster.card.queues}
     cost = cost_of(job, queues, Prices(run.cluster, os.environ), time.time())
     told = story(job, events, bill=cost.bill, price=cost.price)
-    phases = ", ".join(f"{s.name} {s.end - s.start:.1f} s" for s in told.spans if s.attempt == len(job.attempts))
+    last = seconds_by_name(s for s in told.spans if s.attempt == len(job.attempts))
+    phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in last.items())
     usd = cost.bill.usd
     paid = f"price of {cost.instance_type or job.queue} unknown" if usd is None else f"${money(usd)}"
     share = "" if told.efficiency is None else f", {told.efficiency:.0%} of it computing"

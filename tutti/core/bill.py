@@ -2,7 +2,8 @@
 
 EC2 On-Demand and Spot instances are billed by the second, at least 60 s each start (aws.amazon.com/ec2/pricing). Batch
 itself costs nothing. A job's attempts are what Batch counts: from the container's start to its end. The instance's own
-boot, the image pull and its idling afterwards are paid too and are in no answer of Batch's: the bill says so.
+boot, the image pull and its idling afterwards are paid too and are in no answer of Batch's: the bill says so. Boot and
+pull are in the node's log (`tutti.core.waits`), so a run's efficiency counts them as paid.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tutti.core.waits import origin
 from workload.contract import EVENT_MARK, LOG_LINE, Event
 
 PHASES: Final = (Event.ASSEMBLED, Event.PREFLIGHT, Event.STAGED, Event.LAUNCHED, Event.COMPUTED, Event.UPLOADED)
@@ -57,6 +58,8 @@ def in_words(happening: Happening) -> str:
     match happening.event:
         case Event.STARTED:
             return f"node {f.get('node', happening.node)} started at {f.get('address', '?')}"
+        case Event.HOST:
+            return _origin(happening)
         case Event.ASSEMBLED:
             return f"assembled: {f.get('nodes', '?')} nodes{took}"
         case Event.STAGED:
@@ -85,6 +88,16 @@ def in_words(happening: Happening) -> str:
             return f"ended with code {f.get('code', '?')}{took}"
         case _:
             return f"{happening.event.value}{took}"
+
+
+def _origin(happening: Happening) -> str:
+    """Since when a node's instance is up, and how long its image took."""
+    known, said = origin(happening.fields), []
+    if known.booted is not None:
+        said.append(f"its instance has been up for {happening.at - known.booted:.0f} s")
+    if known.pull:
+        said.append(f"its image was pulled in {known.pull[1] - known.pull[0]:.1f} s")
+    return f"node {happening.node}: {', '.join(said) or 'nothing is known of its instance'}"
 
 
 def size(count: float) -> str:

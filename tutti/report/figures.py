@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 COLOURS: Final = {
     "queued": "#c9ced6",
-    "starting": "#a9b4c6",
+    "booted": "#a9b4c6",
+    "pulled": "#8d9bb5",
+    "starting": "#b9a9c6",
     "assembled": "#8fb8de",
     "preflight": "#6fa8a0",
     "staged": "#d9b26f",

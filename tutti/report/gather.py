@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tutti.core.bill import efficiency
 from tutti.core.events import PHASES, Happening, parse_event
 from tutti.core.setbacks import Setback, setbacks
+from tutti.core.waits import BOOTED, PULLED, QUEUED, origin, waits
 from tutti.cost import cost_of
 from tutti.run import Run
 from tutti.telemetry import NodeLoad, load_of
@@ -87,9 +88,8 @@ def story(job: Details, lines: Iterable[LogLine], *, bill: Bill | None = None, p
             loads.setdefault(one.node or 0, []).append(load_of(one))
     useful = {s.name: s.end - s.start for s in spans}
     nodes = job.nodes or 1
-    share = (
-        efficiency(useful, nodes=nodes, useful=Event.COMPUTED, paid_node_seconds=nodes * bill.seconds) if bill else None
-    )
+    paid = nodes * (bill.seconds + _unbilled_s(job, spans)) if bill else 0.0
+    share = efficiency(useful, nodes=nodes, useful=Event.COMPUTED, paid_node_seconds=paid)
     return Story(
         job=job,
         spans=spans,
@@ -103,21 +103,50 @@ def story(job: Details, lines: Iterable[LogLine], *, bill: Bill | None = None, p
 
 
 def _spans(job: Details, happened: Sequence[tuple[int, Happening]]) -> tuple[Span, ...]:
-    """Phases in order of time. Before the first is what Batch alone knows: the wait, then instance and image."""
+    """Phases in order of time; until its gang is assembled an attempt may have several of a name (core.waits)."""
     found = []
     for number, attempt in enumerate(job.attempts, start=1):
-        began = attempt.started or job.created
-        before = job.created if number == 1 else (job.attempts[number - 2].stopped or began)
-        found.append(Span(name="queued", attempt=number, start=before, end=began))
-        phases = [h for a, h in happened if a == number and h.event in PHASES and "seconds" in h.fields]
-        if phases:
-            first = phases[0].at - float(phases[0].fields["seconds"])
-            if first > began:
-                found.append(Span(name="starting", attempt=number, start=began, end=first))
+        placed = attempt.started or job.created
+        asked = job.created if number == 1 else (job.attempts[number - 2].stopped or placed)
+        own = [h for a, h in happened if a == number]
+        phases = [h for h in own if h.event in PHASES and "seconds" in h.fields]
+        if phases and phases[0].event is Event.ASSEMBLED:
+            together = phases.pop(0)
+            found += [
+                Span(name=w.name, attempt=number, start=w.start, end=w.end)
+                for w in waits(
+                    asked=asked,
+                    placed=placed,
+                    running=together.at - float(together.fields["seconds"]),
+                    assembled=together.at,
+                    main=together.node or 0,
+                    origins={h.node or 0: origin(h.fields) for h in own if h.event is Event.HOST},
+                )
+            ]
+        else:
+            found.append(Span(name=QUEUED, attempt=number, start=asked, end=max(asked, placed)))
         found += [
             Span(name=h.event.value, attempt=number, start=h.at - float(h.fields["seconds"]), end=h.at) for h in phases
         ]
     return tuple(found)
+
+
+def seconds_by_name(spans: Iterable[Span]) -> dict[str, float]:
+    """How long each phase took in all, in the order in which they first came."""
+    found: dict[str, float] = {}
+    for span in spans:
+        found[span.name] = found.get(span.name, 0.0) + span.end - span.start
+    return found
+
+
+def _unbilled_s(job: Details, spans: Iterable[Span]) -> float:
+    """Seconds of one node in which its instance was up for this job and Batch did not count yet."""
+    started = {number: attempt.started for number, attempt in enumerate(job.attempts, start=1)}
+    return sum(
+        max(0.0, min(span.end, before) - span.start)
+        for span in spans
+        if span.name in {BOOTED, PULLED} and (before := started.get(span.attempt)) is not None
+    )
 
 
 def _step(happening: Happening) -> Step:

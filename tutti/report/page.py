@@ -11,7 +11,7 @@ from typing import Final
 from tutti.batch import name_from
 from tutti.core.scaling import fit
 from tutti.report import figures
-from tutti.report.gather import Story
+from tutti.report.gather import Story, seconds_by_name
 from tutti.values import in_words
 from workload.documents import program_of
 
@@ -80,9 +80,11 @@ def _facts(story: Story) -> list[tuple[str, str]]:
 
 
 def _phases(story: Story) -> str:
+    attempts = sorted({s.attempt for s in story.spans})
     rows = [
-        (f"{s.name}{f' (attempt {s.attempt})' if s.attempt > 1 else ''}", f"{s.end - s.start:.2f} s")
-        for s in story.spans
+        (f"{name}{f' (attempt {number})' if number > 1 else ''}", f"{seconds:.2f} s")
+        for number in attempts
+        for name, seconds in seconds_by_name(s for s in story.spans if s.attempt == number).items()
     ]
     return _table(rows)
 

@@ -145,8 +145,8 @@ class Twin:
 
     # The front and the node host are made before the hands: what they call goes through here.
 
-    def _task_metadata(self, task: str) -> dict[str, Any] | None:
-        return self._hands.metadata(task)
+    def _task_metadata(self, path: str) -> dict[str, Any] | None:
+        return self._hands.metadata(path)
 
     def _node_started(self, key: str, pid: int) -> None:
         self._hands.started(key, pid)

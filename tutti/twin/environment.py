@@ -65,11 +65,10 @@ def node_environment(job: Job, around: Surroundings, place: NodePlace) -> dict[s
         "AWS_CONFIG_FILE": "/dev/null",
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{around.credentials}{place.credentials_path}",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN": place.token,
+        "ECS_CONTAINER_METADATA_URI_V4": f"{around.credentials}{place.metadata_path}",
     }
     if around.isolation is Isolation.PROCESS:
         twin |= {Variable.ADDRESS: place.address, Variable.SHARED_HOST: "1"}
-    else:
-        twin["ECS_CONTAINER_METADATA_URI_V4"] = f"{around.credentials}{place.metadata_path}"
     # What the definition says of places on AWS does not hold here, so the twin's word is the last but Batch's.
     if around.isolation is Isolation.DOCKER:
         del twin["PATH"]  # the image's own

@@ -67,7 +67,7 @@ class Front:
     ) -> None:
         """`parts`: service, as it is signed for -> what answers; `rest` answers all others, in WSGI.
 
-        `metadata` gives what ECS tells the container of a task of itself, None for a task that does not run.
+        `metadata` gives what ECS tells a container of itself below a path, None for a task that does not run.
         """
         self._metadata = metadata
         self._keys = keys

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from random import randrange
 from typing import Any, Final
@@ -46,6 +47,7 @@ class _Running:
     stream: str
     task: str
     instance: str
+    asked: float  # when it was asked for, Unix seconds
     lost: bool = False
 
 
@@ -126,14 +128,22 @@ class NodeHands:
             self._book.release(name)
         shutil.rmtree(self._scratch / _short(job, attempt), ignore_errors=True)
 
-    def metadata(self, task: str) -> dict[str, Any] | None:
-        """What ECS's agent tells a container of itself: its address above all, for a main node has no other source."""
+    def metadata(self, path: str) -> dict[str, Any] | None:
+        """What ECS's agent tells a container of itself: its address above all, for a main node has no other source.
+
+        `path`: TASK, or TASK/task for the whole task. The twin pulls nothing: a pull takes no time.
+        """
+        task, _, what = path.partition("/")
         with self._lock:
             running = next((r for r in self._running.values() if r.task == task), None)
-        if running is None:
+        if running is None or what not in {"", "task"}:
             return None
         network = {"NetworkMode": "awsvpc", "IPv4Addresses": [running.address]}
-        return {"DockerId": task, "Name": "default", "Networks": [network]}
+        container = {"DockerId": task, "Name": "default", "Networks": [network]}
+        if not what:
+            return container
+        pulled = datetime.fromtimestamp(running.asked, UTC).isoformat().replace("+00:00", "Z")
+        return {"PullStartedAt": pulled, "PullStoppedAt": pulled, "LaunchType": "EC2", "Containers": [container]}
 
     # ------------------------------------------------------------ reports of the host
 
@@ -171,10 +181,11 @@ class NodeHands:
             memory_mib=memory,
             alone=job.kind is Kind.MULTINODE,
         )
-        instance = self._instances.take(str(node), job.environment, need, time.time())
+        now = time.time()
+        instance = self._instances.take(str(node), job.environment, need, now)
         with self._lock:
             self._running[str(node)] = _Running(
-                address=address, group=group, stream=stream, task=task, instance=instance
+                address=address, group=group, stream=stream, task=task, instance=instance, asked=now
             )
         scratch = self._scratch / _short(node.job, node.attempt) / str(node.index)
         cpus = attempt.cpus[node.index]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from workload.contract import Event, ExitCode, Progress, resolve_shared
-from workload.gang import preflight, processes
+from workload.gang import origin, preflight, processes
 from workload.gang.chores import Chores
 from workload.gang.daemons import Daemons
 from workload.gang.fulllog import FullLog
@@ -318,6 +318,7 @@ class Member:
             own.mkdir(mode=0o700)
             self._environment["TMPDIR"] = str(own)
         self._wire.send({"t": "prepared", "shim": str(self._ranks.shim)})
+        origin.tell(self._log, self._job.environ)  # now, for main and MPI are busy, and this node waits
 
     def _workdir(self) -> Path:
         """Where the ranks run: the job's folder, or what the job says, from there or on the shared folder."""
