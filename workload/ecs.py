@@ -70,8 +70,11 @@ def get(uri: str) -> bytes:
     host, _, path = uri.removeprefix("http://").partition("/")
     name, _, port = host.partition(":")
     answer = b""
-    # HTTP/1.0: the answer ends where the connection does, and is never chunked.
-    with socket.create_connection((name, int(port or 80)), timeout=TIMEOUT_S) as asked:
+    # HTTP/1.0: the answer ends where the connection does, and is never chunked. The agent's address is of IPv4; and
+    # create_connection would import what it takes to encode names of all the world.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as asked:
+        asked.settimeout(TIMEOUT_S)
+        asked.connect((name, int(port or 80)))
         asked.sendall(f"GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
         while data := asked.recv(65536):
             answer += data

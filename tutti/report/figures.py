@@ -20,7 +20,7 @@ COLOURS: Final = {
     "queued": "#c9ced6",
     "booted": "#a9b4c6",
     "pulled": "#8d9bb5",
-    "starting": "#b9a9c6",
+    "starting": "#cddcec",
     "assembled": "#8fb8de",
     "preflight": "#6fa8a0",
     "staged": "#d9b26f",
@@ -52,7 +52,7 @@ def timeline(story: Story) -> str:
     axes.set_yticks(attempts, [f"attempt {n}" for n in attempts])
     axes.invert_yaxis()
     axes.set_xlabel("seconds since it was submitted")
-    axes.legend(ncols=4, fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.legend(ncols=5, fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return _svg(figure)
 
 
