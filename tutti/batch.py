@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tutti.core.placement import Need, Placement, place
 from tutti.errors import InputError, Problem, likely
-from tutti.job import ALONG
+from tutti.job import ALONG, Job
 from workload.contents import RUNS
 from workload.contract import SHARED_SCHEME, Card, CardQueue, Limits, Mpi, QueuePriority, Tag, Variable
 from workload.documents import (
@@ -30,8 +30,6 @@ from workload.documents import (
 
 if TYPE_CHECKING:
     from types_boto3_batch.client import BatchClient
-
-    from tutti.job import Job
 
 AFTER_STATES: Final = ("ok", "any", "each")
 THROTTLED: Final = frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded"})
@@ -72,7 +70,7 @@ def request(job: Job, card: Card, *, where: Mapping[str, str] | None = None) -> 
     if lost := [
         Problem(where=places.get(k, k), what=f"{k} goes along with a submission: tutti submit, or Job.submit")
         for k in ALONG
-        if getattr(job, k) is not None
+        if getattr(job, k) != Job.model_fields[k].default
     ]:
         raise InputError(lost)
     placed = place(need_of(job), card)

@@ -29,7 +29,7 @@ _NODES: Final = values.whole(Limits.NODES.start, Limits.NODES.stop - 1)
 
 _TEXT: Final = {"type": "string"}
 _NUMBER_OR_TEXT: Final = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
-_LIST: Final = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+LIST: Final = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _MAP: Final = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
 _ENV: Final = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
 
@@ -50,7 +50,7 @@ def optional(reader: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else reader(value)
 
 
-Texts = Annotated[tuple[str, ...], *read(values.listed, _LIST)]
+Texts = Annotated[tuple[str, ...], *read(values.listed, LIST)]
 Pairs = Annotated[dict[str, str], *read(values.pairs, _MAP)]
 Seconds = Annotated[int, *read(values.duration, _NUMBER_OR_TEXT)]
 
@@ -66,7 +66,7 @@ class Job(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    command: Annotated[tuple[str, ...], *read(_command, _LIST)] = Field(
+    command: Annotated[tuple[str, ...], *read(_command, LIST)] = Field(
         default=(), description="the program and its arguments; without one the definition's own runs"
     )
     name: Annotated[
@@ -141,7 +141,7 @@ class Job(BaseModel):
         default="", description="where the program keeps checkpoints: s3://BUCKET/PREFIX or shared:PATH"
     )
     workdir: Annotated[str, *read(values.text, _TEXT)] = Field(
-        default="", description="where the ranks run; else the job's own folder"
+        default="", description="where the ranks run; else the job's own folder. shared:PATH is made; %j: the job's id"
     )
     priority: Annotated[
         Literal["high", "low"] | None, *read(optional(values.choice("high", "low")), {"enum": ["high", "low"]})
@@ -160,8 +160,8 @@ class Job(BaseModel):
     max_cost: Annotated[float | None, *read(optional(values.dollars), {"type": ["number", "string"]})] = Field(
         default=None, description="refuse what may cost more than so many USD"
     )
-    upload: Annotated[str | None, *read(optional(values.text), _TEXT)] = Field(
-        default=None, description="a folder of code to bring along; ranks run in it (.tuttiignore)"
+    upload: Texts = Field(
+        default=(), description="a folder of code (.tuttiignore), or a file, to bring along; ranks run where it lies"
     )
     compile: Annotated[str | None, *read(optional(values.text), _TEXT)] = Field(
         default=None, description="a command to run once in the dev image before the gang, in the uploaded folder"

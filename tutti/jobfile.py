@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from tutti import values
 from tutti.errors import InputError, Problem, likely
-from tutti.job import ClashError, Job, read
+from tutti.job import LIST, ClashError, Job, read
 
-SWITCH = {"type": "boolean"}
+# What a pattern never takes along: AWS Batch's and our own names, what describes the desk and not the work, and what is
+# called like a secret (values of `env` are public to all who may look at jobs). Named whole, each of them goes.
+AT_HOME: Final = (
+    "AWS_*", "TUTTI_*", "PCLUSTER_*", "HOME", "USER", "LOGNAME", "PATH", "LD_LIBRARY_PATH", "PWD", "OLDPWD", "SHELL",
+    "SHLVL", "_", "TERM", "TERMCAP", "LESS_TERMCAP_*", "DISPLAY", "HOSTNAME", "MAIL", "COLUMNS", "LINES", "VCPUS",
+    "SSH_*", "XDG_*", "DBUS_*", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV*",
+    "*TOKEN*", "*SECRET*", "*PASSW*", "*CREDENTIAL*", "*KEY", "*_PAT",
+)  # fmt: skip
 
 
 class JobFile(Job):
@@ -27,6 +35,9 @@ class JobFile(Job):
     )
     dry_run: Annotated[bool, *read(values.boolean, {"type": "boolean"})] = Field(
         default=False, description="send nothing; show the API call, the queue and the most it can cost"
+    )
+    env_except: Annotated[tuple[str, ...], *read(values.listed, LIST)] = Field(
+        default=(), description="with `env: *` or another pattern: names or patterns that stay at home"
     )
 
     def job(self) -> Job:
@@ -71,15 +82,19 @@ def overlay(keys: Mapping[str, Any], where: Where, flags: Mapping[str, Any]) -> 
     return merged, origins
 
 
-def inherited(keys: Mapping[str, Any], where: Where, environ: Mapping[str, str]) -> dict[str, Any]:
+def inherited(
+    keys: Mapping[str, Any], where: Where, environ: Mapping[str, str], besides: Sequence[str] = ()
+) -> dict[str, Any]:
     """The keys with the caller's values for variables that have none: `--env NAME`, or `env: {NAME: }` in a file.
+
+    A NAME with a `*` is a pattern: all of the caller's variables that fit, but those of `besides` and AT_HOME.
 
     Raises
     ------
     InputError
-        the caller has no such variable.
+        the caller has no such variable, or none that fits.
     """
-    said = keys.get("env")
+    said = _spread(keys.get("env"), environ, besides)
     if isinstance(said, list | tuple):
         bare = [item for item in said if isinstance(item, str) and item and "=" not in item]
     else:
@@ -95,6 +110,25 @@ def inherited(keys: Mapping[str, Any], where: Where, environ: Mapping[str, str])
     if isinstance(said, Mapping):
         return {**keys, "env": {**said, **{name: environ[name] for name in bare}}}
     return {**keys, "env": [f"{i}={environ[i]}" if i in bare else i for i in said]} if bare and said else dict(keys)
+
+
+def _spread(said: Any, environ: Mapping[str, str], besides: Sequence[str]) -> Any:
+    """The variables with a pattern replaced by those that fit it; one that fits none stays, to be told of."""
+    if isinstance(said, Mapping):
+        return {name: said.get(name) for item in said for name in _fitting(item, said[item] is None, environ, besides)}
+    if isinstance(said, list | tuple):
+        given = [str(item).partition("=")[0] for item in said if "=" in str(item)]
+        out = (*besides, *given)
+        return [name for item in said for name in _fitting(item, "=" not in str(item), environ, out)]
+    return said
+
+
+def _fitting(item: Any, bare: bool, environ: Mapping[str, str], besides: Sequence[str]) -> list[Any]:
+    if not (bare and isinstance(item, str) and "*" in item):
+        return [item]
+    known = [n for n, value in environ.items() if value and n.isidentifier() and fnmatch.fnmatchcase(n, item)]
+    out = (*AT_HOME, *besides)
+    return [n for n in known if not any(fnmatch.fnmatchcase(n, pattern) for pattern in out)] or [item]
 
 
 def check(keys: Mapping[str, Any], where: Where) -> JobFile:

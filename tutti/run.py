@@ -102,10 +102,14 @@ class Run:
         logs: bool = True,
         on_expired: Callable[[str], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        period_s: float | None = None,
     ) -> Iterator[StateChange | LogLine]:
         """What happens from now to the job's end: states, attempts, lines. Credentials that expire on the way are read
         again until they are good, and a network that is away is waited for; `on_expired` is told once.
+
+        `period_s`: seconds between two looks; else the cluster's, and longer for the log of many nodes or a silent one.
         """
+        pause = self.cluster.poll_s if period_s is None else period_s
         cluster, patience = self.cluster, Patience(self.cluster, tell=on_expired, sleep=sleep, answered=True)
         reader = Follower(cluster.logs, cluster.card.log_group, since_ms=since_ms, poll_s=cluster.poll_s)
         seen: tuple[str, int] | None = None
@@ -125,7 +129,7 @@ class Run:
             lines: list[LogLine] = []
             if logs and job.state not in ("SUBMITTED", "PENDING", "RUNNABLE"):
                 now = time.monotonic()
-                on_time = changed or job.ended or now >= due
+                on_time = changed or job.ended or period_s is not None or now >= due
                 if changed or (on_time and not complete):
                     known = patience.through(self.nodes, job)
                     streams = streams_of(n for n in known if not nodes or n.index in nodes)
@@ -145,7 +149,7 @@ class Run:
                 yield StateChange(job=job, attempt=attempt)
                 return
             seen = (job.state, attempt)
-            sleep(cluster.poll_s)
+            sleep(pause)
 
     def wait(self, *, until: str = "done", on_expired: Callable[[str], None] | None = None) -> Details:
         """Block until the job runs, or has ended."""

@@ -14,7 +14,7 @@ from tutti.jobfile import JobFile
 
 MARK: Final = "#TUTTI"
 MOST_BYTES: Final = 16 * 1024  # travels in the command; with variables and tags it must stay under Batch's 30 KiB
-LISTS: Final = frozenset({"input", "output", "env", "secret", "param", "label", "after"})
+LISTS: Final = frozenset({"input", "output", "env", "secret", "param", "label", "after", "upload"})
 SWITCHES: Final = {f.alias or n: bool(f.default) for n, f in JobFile.model_fields.items() if f.annotation is bool}
 
 

@@ -133,13 +133,13 @@ def extras(asked: Job, *, where: Mapping[str, str]) -> Extras:
         raise InputError([Problem(where=where.get("at") or where.get("every") or "at", what=what)])
     if asked.notify:
         protocol_of(asked.notify)
-    bundle = upload.bundle(Path(asked.upload), where.get("upload", "upload")) if asked.upload else None
+    bundle = upload.bundle(*map(Path, asked.upload), where=where.get("upload", "upload")) if asked.upload else None
     return Extras(bundle=bundle, compile=asked.compile or "", schedule=scheduled, notify=asked.notify or "")
 
 
 def dressed(job: Job, cluster: Cluster, more: Extras) -> Job:
     """The job alone, as it is once its code lies where it will lie, and its notice is on it."""
-    job = job.model_copy(update=dict.fromkeys(ALONG))
+    job = job.model_copy(update={key: type(job).model_fields[key].default for key in ALONG})
     if more.notify:
         job = job.model_copy(update={"label": {**job.label, Tag.NOTIFY.value: more.notify}})
     if more.bundle is None:
@@ -237,7 +237,8 @@ def notes(prepared: Prepared, cluster: Cluster, more: Extras) -> list[str]:
     """What `send` does before those calls."""
     found = [f"waits here until {job_id} has ended, whatever became of it" for job_id in prepared.wait_for]
     if bundle := more.bundle:
-        found.append(f"uploads {bundle.root} to {upload.place(bundle, cluster.card)}, unless it is there")
+        what = ", ".join(map(str, bundle.roots))
+        found.append(f"uploads {what} to {upload.place(bundle, cluster.card)}, unless it is there")
     if more.notify:
         found.append(f"subscribes {more.notify} to {cluster.card.topic}")
     return found

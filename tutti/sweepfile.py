@@ -23,6 +23,7 @@ NOT_HERE: Final = {  # a job file's keys that a sweep's job cannot have, and why
     },
     "upload": "a sweep brings no code along; put it in the bucket (tutti data put) and stage it with `input`",
     "compile": "a sweep brings no code along, so there is nothing to compile; bring the program as it runs",
+    "env_except": "a sweep takes nothing of the desk's environment along; leave it out",
     "at": "a schedule submits one job, and a sweep is driven by its command; leave it out",
     "every": "a schedule submits one job, and a sweep is driven by its command; leave it out",
     "notify": "a sweep sends no notices; `tutti sweep --wait` ends when every point has ended",

@@ -1,6 +1,7 @@
-"""`--upload DIR`: a folder of code travels into the bucket, once for each content, and from there to every node.
+"""`--upload PATH`: folders of code and single files travel into the bucket, once for each content, and to every node.
 
-Files keep their paths below DIR; `.tuttiignore` (lines as in .gitignore: globs, `dir/`, `!keep`) leaves some at home.
+A folder's files keep their paths below it, a file its name; `.tuttiignore` in a folder (lines as in .gitignore: globs,
+`dir/`, `!keep`) leaves some at home.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,40 +43,42 @@ MARK: Final = ".complete"
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """The files of a folder, and what they are together: `digest` changes with any path, content or executable bit."""
+    """Files by the names that they have where they run; `digest` changes with any name, content or executable bit."""
 
-    root: Path
-    files: tuple[Path, ...]
+    roots: tuple[Path, ...]
+    files: Mapping[str, Path]
     digest: str
 
-    @property
-    def size(self) -> int:
-        return sum(f.stat().st_size for f in self.files)
 
-
-def bundle(root: Path, where: str = "upload") -> Bundle:
-    """What of a folder travels.
+def bundle(*roots: Path, where: str = "upload") -> Bundle:
+    """What of some folders and files travels.
 
     Raises
     ------
     InputError
-        No such folder, nothing in it, or more than code is.
+        One is not there, or has nothing in it; two of one name; more than code is.
     """
-    if not root.is_dir():
-        raise InputError([Problem(where=where, what=f"{root} is no folder")])
-    rules = _rules(root)
-    files = sorted(_walk(root, root, rules))
-    remedy = f"Leave out what is no code, in {root / IGNORE_FILE}; data travel with: tutti data put"
-    if not files:
-        raise InputError([Problem(where=where, what=f"{root} has no file to upload")])
+    files: dict[str, Path] = {}
+    for root in roots:
+        found = _files(root)
+        if not found:
+            what = "has no file to upload" if root.is_dir() else "is neither a folder nor a file that is here"
+            raise InputError([Problem(where=where, what=f"{root} {what}")])
+        if twice := sorted(files.keys() & found.keys()):
+            what = f"{files[twice[0]]} and {found[twice[0]]} would both be {twice[0]}; rename one, or leave it out"
+            raise InputError([Problem(where=where, what=what)])
+        files |= found
+    said = ", ".join(map(str, roots))
+    remedy = f"Leave out what is no code, in a folder's {IGNORE_FILE}; data travel with: tutti data put"
     if len(files) > MOST_FILES:
-        what = f"{root} has {len(files):,} files; allowed: {MOST_FILES:,}"
+        what = f"{said} has {len(files):,} files; allowed: {MOST_FILES:,}"
         raise InputError([Problem(where=where, what=what, remedy=remedy)])
-    if (size := sum(f.stat().st_size for f in files)) > MOST_BYTES:
-        largest = max(files, key=lambda f: f.stat().st_size)
-        what = f"{root} has {in_bytes(size)} (largest: {largest}); allowed: {in_bytes(MOST_BYTES)}"
+    if (size := sum(f.stat().st_size for f in files.values())) > MOST_BYTES:
+        largest = max(files.values(), key=lambda f: f.stat().st_size)
+        what = f"{said} has {in_bytes(size)} (largest: {largest}); allowed: {in_bytes(MOST_BYTES)}"
         raise InputError([Problem(where=where, what=what, remedy=remedy)])
-    return Bundle(root=root, files=tuple(files), digest=_digest(root, files))
+    ordered = {name: files[name] for name in sorted(files)}
+    return Bundle(roots=roots, files=ordered, digest=_digest(ordered))
 
 
 def place(bundle: Bundle, card: Card) -> str:
@@ -92,13 +95,12 @@ def send(bundle: Bundle, cluster: Cluster) -> str:
     if s3.list_objects_v2(Bucket=card.bucket, Prefix=mark, MaxKeys=1).get("KeyCount"):
         return uri
 
-    def put(file: Path) -> None:
+    def put(name: str, file: Path) -> None:
         metadata = {EXECUTABLE: "1"} if os.access(file, os.X_OK) else {}
-        key = prefix + file.relative_to(bundle.root).as_posix()
-        s3.upload_file(str(file), card.bucket, key, ExtraArgs={"Metadata": metadata})
+        s3.upload_file(str(file), card.bucket, prefix + name, ExtraArgs={"Metadata": metadata})
 
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        list(pool.map(put, bundle.files))
+        list(pool.map(put, bundle.files.keys(), bundle.files.values()))
     s3.put_object(Bucket=card.bucket, Key=mark, Body=b"")  # last: whoever sees it may rely on the files
     return uri
 
@@ -129,6 +131,15 @@ def _rules(root: Path) -> tuple[str, ...]:
     return (*ALWAYS, *(line.strip() for line in lines if line.strip() and not line.startswith("#")))
 
 
+def _files(root: Path) -> dict[str, Path]:
+    """What of a folder travels, or a file, by name; nothing where it is neither."""
+    if root.is_file():
+        return {root.name: root}
+    if not root.is_dir():
+        return {}
+    return {file.relative_to(root).as_posix(): file for file in _walk(root, root, _rules(root))}
+
+
 def _walk(root: Path, folder: Path, rules: Sequence[str]) -> Iterator[Path]:
     for entry in os.scandir(folder):
         path = Path(entry.path)
@@ -141,11 +152,11 @@ def _walk(root: Path, folder: Path, rules: Sequence[str]) -> Iterator[Path]:
             yield path
 
 
-def _digest(root: Path, files: Sequence[Path]) -> str:
+def _digest(files: Mapping[str, Path]) -> str:
     whole = hashlib.sha256()
-    for file in files:
+    for name, file in files.items():
         bit = "x" if os.access(file, os.X_OK) else "-"
-        whole.update(f"{file.relative_to(root).as_posix()}\0{bit}\0".encode())
+        whole.update(f"{name}\0{bit}\0".encode())
         with file.open("rb") as data:
             whole.update(hashlib.file_digest(data, "sha256").digest())
     return whole.hexdigest()[:16]

@@ -16,6 +16,7 @@ from workload.record import Record
 
 AUTO: Final = "auto"  # of `mpi`: the one whose mpiexec the image has, by the program's own linkage where it has several
 NONE: Final = "none"  # of `mpi`: no mpiexec; the program runs once on each node
+JOB_ID_MARK: Final = "%j"  # in `workdir`: the job's id
 CORES: Final = "cores"  # what a user writes for `ranks_per_node=None`
 
 
@@ -53,7 +54,7 @@ class Settings(Record):
     checkpoint: str = ""  # where the program keeps its checkpoints: s3://... or shared:...
     record: str = ""  # s3://BUCKET/PREFIX/: main says there what the inputs held, where the desk could not know
     schedule: str = ""  # that submitted this job
-    workdir: str = ""  # where the ranks run, from the job's own folder or absolute; "": the job's own folder
+    workdir: str = ""  # where the ranks run: from the job's own folder, absolute, or shared:PATH; JOB_ID_MARK: its id
 
     @property
     def join_deadline(self) -> float:

@@ -123,7 +123,7 @@ def test_a_failed_compiler_fails_the_job_before_a_node_is_paid(tutti: Tutti, cod
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--upload", "nowhere"], "--upload: nowhere is no folder"),
+        (["--upload", "nowhere"], "--upload: nowhere is neither a folder nor a file"),
         (["--compile", "make"], "--compile: there is nothing to compile. Bring it: --upload DIR"),
         (["--at", "2020-01-01T00:00"], "which has passed"),
         (["--every", "often"], "allowed: 30m, 6h, 1d, or cron("),
@@ -165,6 +165,45 @@ def test_uploads_differ_by_content_path_and_executable_bit(code: Path) -> None:
     (code / "run.sh").chmod(0o755)
     (code / "lib" / "word").rename(code / "lib" / "other")
     assert bundle(code).digest != first
+
+
+def test_single_files_travel_beside_folders_and_two_of_one_name_do_not(code: Path, tmp_path: Path) -> None:
+    (tmp_path / "mesh.dat").write_text("1 2 3")
+    (tmp_path / "run.sh").write_text("another")
+    assert list(bundle(code, tmp_path / "mesh.dat").files) == ["lib/word", "mesh.dat", "run.sh"]
+    with pytest.raises(InputError, match="would both be run"):
+        bundle(code, tmp_path / "run.sh")
+
+
+def test_what_awsbsub_brought_along_has_its_equal(
+    tutti: Tutti, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`-cf`, `-if`, `-e all`, `-eb` and `-pw`: a script with its file, the caller's variables, a folder named by the job."""
+    (tmp_path / "job.sh").write_text(
+        'echo "$(cat "$TUTTI_JOB_FOLDER/input/mesh.dat") $MODEL_OF_MINE ${LEFT_OF_MINE:-none}"; pwd\n'
+    )
+    (tmp_path / "mesh.dat").write_text("mesh")
+    monkeypatch.setenv("MODEL_OF_MINE", "big")
+    monkeypatch.setenv("LEFT_OF_MINE", "yes")
+    told = tutti(
+        *(
+            "submit",
+            "--upload",
+            str(tmp_path / "job.sh"),
+            "--upload",
+            str(tmp_path / "mesh.dat"),
+            "--wait",
+            "--nodes",
+            "1",
+        ),
+        *("--env", "*_OF_MINE", "--env-except", "LEFT_*", "--workdir", "shared:runs/job-%j"),
+        *("--", "sh", "-c", 'bash "$TUTTI_JOB_FOLDER/input/job.sh"'),
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "[0:0] mesh big none" in told.stdout
+    job_id = re.search(r"submitted (\S+)", told.stderr)
+    assert job_id is not None
+    assert f"/runs/job-{job_id[1]}\n" in told.stdout
 
 
 def test_a_job_is_usable_in_a_notebook(cluster: Cluster) -> None:

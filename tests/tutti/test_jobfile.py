@@ -201,6 +201,30 @@ def test_a_variable_without_a_value_has_the_caller_s(said: Any) -> None:
         inherited({"env": said}, {"env": "--env"}, {})
 
 
+@pytest.mark.parametrize(
+    "said", [["OMP_PLACES=sockets", "*"], {"OMP_PLACES": "sockets", "*": None}], ids=["flags", "file"]
+)
+def test_a_pattern_takes_the_caller_s_variables_but_no_secret_and_nothing_of_the_desk(said: Any) -> None:
+    desk = {
+        "HOME": "/home/me",
+        "AWS_PROFILE": "lab",
+        "GITHUB_TOKEN": "x",
+        "API_KEY": "x",
+        "MY_PASSWORD": "x",
+        "EMPTY": "",
+    }
+    ours = {"OMP_PLACES": "cores", "MODEL": "big", "EDITOR": "vi"}
+    keys = inherited({"command": ["x"], "env": said}, {}, {**desk, **ours}, ["EDI*"])
+    assert check(keys, {}).env == {"OMP_PLACES": "sockets", "MODEL": "big"}
+    by_name = inherited({"command": ["x"], "env": ["GITHUB_TOKEN"]}, {}, desk)
+    assert check(by_name, {}).env == {"GITHUB_TOKEN": "x"}
+
+
+def test_a_pattern_that_nothing_fits_is_told() -> None:
+    with pytest.raises(InputError, match=r"--env: WRF_\* is not set here"):
+        inherited({"env": ["WRF_*"]}, {"env": "--env"}, {"MODEL": "big"})
+
+
 def test_a_flag_s_variable_without_a_value_goes_over_a_file_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL", "big")
     (tmp_path / "job.yaml").write_text("command: x\nenv: {A: 1, MODEL: small}\n")

@@ -143,6 +143,33 @@ def test_following_a_log_ends_with_the_job_and_misses_no_line(tutti: Tutti, clus
     assert "SUCCEEDED" in told.stderr
 
 
+def test_a_log_is_followed_at_the_period_that_is_asked_for(tutti: Tutti, cluster: Cluster, done: Run) -> None:
+    pauses: list[float] = []
+    happened = list(done.follow(period_s=7.0, sleep=pauses.append))
+    assert [item.job.state for item in happened if isinstance(item, StateChange)] == ["SUCCEEDED"]
+    run = Job(command=("sleep", "60"), nodes=1, name="long").submit(cluster)
+
+    def rest(seconds: float) -> None:
+        pauses.append(seconds)
+        run.cancel()
+
+    list(run.follow(period_s=0.3, sleep=rest))
+    assert 0.3 in pauses
+    assert tutti("logs", done.id, "--follow", "--period", "1s").returncode == 0
+    told = tutti("logs", done.id, "--period", "5s")
+    assert told.returncode == 2
+    assert "--follow asks; give --follow too" in told.stderr
+    assert "allowed: 1s or more" in tutti("logs", done.id, "-f", "--period", "0").stderr
+
+
+def test_every_job_with_all_its_facts_and_nodes(tutti: Tutti, done: Run) -> None:
+    told = tutti("status", "--details", "--state", "all", done.id, "--limit", "3").stdout
+    assert f"job        {done.id}" in told
+    assert "NODE" in tutti("status", "-d").stdout
+    assert done.id[:13] not in tutti("status", "--state", "active").stdout
+    assert "allowed: SUBMITTED" in tutti("status", "--state", "busy").stderr
+
+
 def test_following_from_the_last_lines_leaves_the_older_ones_out(tutti: Tutti, done: Run) -> None:
     whole = tutti("logs", done.id, "--events").stdout.splitlines()
     told = tutti("logs", "-f", "--tail", "2", done.id, "--events").stdout.splitlines()

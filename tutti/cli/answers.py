@@ -71,6 +71,7 @@ def answers() -> dict[str, Callable[[], Schema]]:
         "submit-wait": _job,
         "status": lambda: many(fields("tutti.jobs", "Summary")),
         "status-id": _job_with_nodes,
+        "status-details": lambda: many(_job_with_nodes()),
         "logs": lambda: record(
             {"at_ms": WHOLE, "attempt": WHOLE, "node": WHOLE, "rank": maybe(WHOLE), "text": TEXT}
         ),  # one a line

@@ -55,6 +55,7 @@ def logs(
     *,
     job: JobId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="go on to the job's end, through retries")] = False,
+    period: Annotated[str, typer.Option("--period", help="with --follow: ask so often, 5s, 1m; else as it comes")] = "",
     node: Annotated[list[int] | None, typer.Option("--node", help="only this node; may be given again")] = None,
     rank: Annotated[list[int] | None, typer.Option("--rank", help="only this rank; may be given again")] = None,
     grep: Annotated[str, typer.Option("--grep", "-g", help="only lines that match this expression")] = "",
@@ -78,6 +79,7 @@ def logs(
 
     pattern = compiled(grep)
     since_ms = int((time.time() - seconds(since)) * 1000) if since else 0
+    period_s = asked_period(period, follow=follow)
     run = Run.find(cluster_of(context), job)
     nodes = checked_nodes(run, node or [])
     wanted = Wanted(ranks=frozenset(rank or []), attempt=attempt, pattern=pattern)
@@ -85,7 +87,7 @@ def logs(
     if follow:
         # from the first of the last lines on; some of its own millisecond may come along
         back = run.tail(tail, nodes=nodes, since_ms=since_ms) if tail else []
-        found = filter(wanted, followed(run, nodes, back[0].at_ms if back else since_ms))
+        found = filter(wanted, followed(run, nodes, back[0].at_ms if back else since_ms, period_s))
     elif tail and wanted.everything:
         found = run.tail(tail, nodes=nodes, since_ms=since_ms)
     else:
@@ -107,12 +109,12 @@ def logs(
         gauge.end()
 
 
-def followed(run: Run, nodes: list[int], since_ms: int) -> Iterator[LogLine]:
+def followed(run: Run, nodes: list[int], since_ms: int, period_s: float | None) -> Iterator[LogLine]:
     """Lines as they come; states are told on stderr."""
     from tutti.cli.live import state_line  # noqa: PLC0415  --help must not pay for it
     from tutti.run import StateChange  # noqa: PLC0415  the same
 
-    for item in run.follow(nodes=nodes, since_ms=since_ms, on_expired=trouble):
+    for item in run.follow(nodes=nodes, since_ms=since_ms, on_expired=trouble, period_s=period_s):
         if isinstance(item, StateChange):
             say(state_line(item))
         else:
@@ -143,12 +145,29 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
         raise typer.BadParameter(f"got {pattern!r}: {error}", param_hint="--grep") from error
 
 
-def seconds(text: str) -> int:
+def seconds(text: str, flag: str = "--since") -> int:
     """A time such as 10m."""
     try:
         return duration(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--since") from error
+        raise typer.BadParameter(str(error), param_hint=flag) from error
+
+
+def asked_period(text: str, *, follow: bool) -> int | None:
+    """How often a log that is followed is asked for; None: as is best.
+
+    Raises
+    ------
+    typer.BadParameter
+        Not a time, less than a second, or nothing is followed.
+    """
+    if not text:
+        return None
+    period = seconds(text, "--period")
+    if period < 1 or not follow:
+        what = f"got {text!r}; allowed: 1s or more" if follow else "is how often --follow asks; give --follow too"
+        raise typer.BadParameter(what, param_hint="--period")
+    return period
 
 
 def json_line(line: LogLine) -> str:

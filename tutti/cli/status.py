@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,11 +35,14 @@ def status(
         list[str] | None,
         typer.Argument(metavar="[ID]...", help="jobs: ids, starts of ids, or names; one is shown with its nodes"),
     ] = None,
-    state: Annotated[list[str] | None, typer.Option("--state", "-s", help="only jobs in this state")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", "-s", help="only jobs in these states; active: unfinished ones")
+    ] = None,
     queue: Annotated[list[str] | None, typer.Option("--queue", "-q", help="only jobs of this queue")] = None,
     since: Annotated[str, typer.Option("--since", help="only jobs created in the last 2h, 7d ...")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="so many lines at most")] = 50,
     points: Annotated[bool, typer.Option("--points", help="a line for each point of a sweep")] = False,
+    whole: Annotated[bool, typer.Option("--details", "-d", help="each job with all facts and its nodes")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="again every 2 s, until all have ended")] = False,
     json: Json = False,
 ) -> None:
@@ -55,19 +58,25 @@ def status(
             found = patience.through(describe_one, cluster, job_id)
             nodes = patience.through(nodes_of, cluster, found)
             if json:
-                print(as_json({**found.to_json(), "node_list": [asdict(n) for n in nodes]}), flush=True)
+                print(as_json(with_nodes(found, nodes)), flush=True)
             else:
                 (redraw if watch else print)(one(found, nodes))
             if not watch or found.ended:
                 return
             time.sleep(EVERY_S)
-    states = [known_state(word) for words in state or [] for word in words.split(",")]
+    states = [name for words in state or [] for word in words.split(",") for name in known_states(word)]
     checked_queues(cluster.card, queue or [], "--queue")
     after = time.time() - seconds(since) if since else 0.0
     while True:
         listed = patience.through(list_jobs, cluster, queues=queue or [], states=states, since=after)
         jobs = [j for j in listed if not wanted or j.id in wanted]
-        if json:
+        if whole:
+            told = patience.through(detailed, cluster, jobs[:limit])
+            if json:
+                print(as_json([with_nodes(*both) for both in told]), flush=True)
+            else:
+                (redraw if watch else print)("\n\n".join(one(*both) for both in told) or "no jobs")
+        elif json:
             print(as_json([asdict(j) for j in jobs]), flush=True)
         elif watch:
             bars = patience.through(progress, cluster, jobs)
@@ -79,6 +88,19 @@ def status(
         time.sleep(EVERY_S)
 
 
+def detailed(cluster: Cluster, jobs: Sequence[Summary]) -> list[tuple[Details, list[Node]]]:
+    """All that is known of jobs, and their nodes or elements."""
+    from tutti.jobs import details  # noqa: PLC0415  --help must not pay for it
+    from tutti.listing import describe, nodes_of  # noqa: PLC0415  the same
+
+    found = map(details, describe(cluster, [j.id for j in jobs]))
+    return [(job, nodes_of(cluster, job)) for job in found]
+
+
+def with_nodes(job: Details, nodes: Sequence[Node]) -> dict[str, Any]:
+    return {**job.to_json(), "node_list": [asdict(n) for n in nodes]}
+
+
 def progress(cluster: Cluster, jobs: Sequence[Summary]) -> dict[str, str]:
     """Progress bars of the running jobs that say how far they are."""
     from tutti.telemetry import shares  # noqa: PLC0415  only for a live table
@@ -87,12 +109,13 @@ def progress(cluster: Cluster, jobs: Sequence[Summary]) -> dict[str, str]:
     return {job_id: bar(share, 10) for job_id, share in shares(cluster, running).items()}
 
 
-def known_state(word: str) -> str:
-    """A state by its name or the start of it, in any case."""
-    fitting = [s for s in STATES if s.startswith(word.upper())]
-    if len(fitting) != 1:
-        raise typer.BadParameter(f"got {word!r}; allowed: {', '.join(STATES)}", param_hint="--state")
-    return fitting[0]
+def known_states(word: str) -> list[str]:
+    """A state by its name or the start of it, in any case; or the states that a word stands for."""
+    groups = {"ALL": [*STATES], "ACTIVE": [s for s in STATES if s not in ENDED]}
+    fitting = groups.get(word.upper()) or [s for s in STATES if s.startswith(word.upper())]
+    if word.upper() not in groups and len(fitting) != 1:
+        raise typer.BadParameter(f"got {word!r}; allowed: {', '.join(STATES)}, active, all", param_hint="--state")
+    return fitting
 
 
 def many(jobs: Sequence[Summary], limit: int, bars: Mapping[str, str] | None = None, *, fold: bool = True) -> str:

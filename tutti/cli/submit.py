@@ -110,8 +110,10 @@ def read(source: str, flags: dict[str, Any]) -> tuple[JobFile, Where]:
         raise InputError(
             [Problem(where="", what=what, remedy="A program stands behind --: tutti submit -- PROGRAM ...")]
         )
-    keys = inherited(keys, where, os.environ)
-    flags = inherited(flags, {"env": "--env"}, os.environ)
+    besides = flags.get("env_except", keys.get("env_except", ()))
+    besides = [str(word) for word in (besides if isinstance(besides, list | tuple) else [besides])]
+    keys = inherited(keys, where, os.environ, besides)
+    flags = inherited(flags, {"env": "--env"}, os.environ, besides)
     merged, origins = overlay(keys, where, flags)
     return check(merged, origins), origins
 

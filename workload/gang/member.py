@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from workload.contract import Event, ExitCode, Progress, resolve_shared
-from workload.gang import origin, preflight, processes
+from workload.contract import Event, ExitCode, Progress
+from workload.gang import origin, preflight, processes, workdir
 from workload.gang.chores import Chores
 from workload.gang.daemons import Daemons
 from workload.gang.fulllog import FullLog
@@ -292,10 +292,12 @@ class Member:
     def _prepare(self, told: Mapping[str, Any]) -> None:
         node, layout = self._job.node, Layout.from_message(told)
         try:
-            where = self._workdir()
+            where, made = workdir.ready(self._job.settings.workdir, node, self._job.environ)
         except ValueError as error:
             self._wire.send({"t": "prepared", "problem": str(error), "code": ExitCode.SETTINGS})
             return
+        if made:
+            self._log.says(f"workdir {where} was not there: it is made")
         self._ranks = Ranks(
             self._loop,
             log=self._log,
@@ -319,14 +321,6 @@ class Member:
             self._environment["TMPDIR"] = str(own)
         self._wire.send({"t": "prepared", "shim": str(self._ranks.shim)})
         origin.tell(self._log, self._job.environ)  # now, for main and MPI are busy, and this node waits
-
-    def _workdir(self) -> Path:
-        """Where the ranks run: the job's folder, or what the job says, from there or on the shared folder."""
-        asked = self._job.settings.workdir
-        folder = self._job.node.job_folder / resolve_shared(asked, self._job.environ)
-        if not folder.is_dir():
-            raise ValueError(f"workdir: {asked} is no folder on this node ({folder}); inputs are below input/")
-        return folder
 
     def _measure(self) -> None:
         if self._ranks is None or not self._job.settings.metrics:

@@ -62,6 +62,7 @@ ANSWERS = {
     "submit-wait": ["submit", "--nodes", "1", "--wait", "--", "true"],
     "status": ["status"],
     "status-id": ["status", "ID"],
+    "status-details": ["status", "--details", "--limit", "2"],
     "wait": ["wait", "ID"],
     "cancel": ["cancel", "ID"],
     "resubmit": ["resubmit", "ID"],

@@ -296,23 +296,6 @@ def test_ranks_without_nodes_are_said() -> None:
     assert "not on how many nodes" in lost(port)[2]
 
 
-def test_awsbsub_calls_become_a_job_each() -> None:
-    text = "awsbsub -jn hello -n 4 -p 8 -m 2048 -t 3600 -r 3 -e A=1,HOME mpirun.sh 10\nawsbsub -a 100 -d 1234 python run.py\n"
-    first, second = convert(text, "submit.sh")
-    assert first.keys == {
-        "name": "hello",
-        "nodes": 4,
-        "vcpus": 8,
-        "memory": 2048,
-        "timeout": 3600,
-        "retries": 2,
-        "env": {"A": "1", "HOME": None},
-        "command": ["mpirun.sh", "10"],
-    }
-    assert second.keys == {"array": 100, "command": ["python", "run.py"]}
-    assert "after: ID" in second.lost[0].why
-
-
 def test_a_script_of_no_scheduler_is_refused() -> None:
     with pytest.raises(InputError, match="neither #SBATCH nor #PBS"):
         convert("#!/bin/bash\nmpirun ./a\n", "x.sh")

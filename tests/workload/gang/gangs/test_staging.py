@@ -159,6 +159,14 @@ def test_ranks_run_where_the_job_says(mpich_gang: Any, tmp_path: Path) -> None:
     assert f"] {mpich_gang.folder}/{mpich_gang.job_id}-1-0/output" in mpich_gang.log("relative")
 
 
+def test_a_folder_of_the_shared_one_is_made_and_bears_the_job_s_id(mpich_gang: Any, tmp_path: Path) -> None:
+    mpich_gang.start(0, 1, ["sh", "-c", "pwd"], TUTTI_SHARED=str(tmp_path), TUTTI_WORKDIR="shared:runs/job-%j")
+    assert mpich_gang.until_ended() == 0
+    made = tmp_path / "runs" / f"job-{mpich_gang.job_id}"
+    assert f"] {made}" in mpich_gang.log()
+    assert f"workdir {made} was not there: it is made" in mpich_gang.log()
+
+
 def test_a_workdir_that_is_not_there_is_210_and_named(mpich_gang: Any) -> None:
     mpich_gang.start_all(2, ["echo", "ran"], TUTTI_WORKDIR="/no/such")
     assert mpich_gang.codes() == [210, 0]
