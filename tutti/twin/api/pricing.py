@@ -15,8 +15,9 @@ from tutti.twin.api.errors import ApiError
 from tutti.twin.api.paging import paged, start_of
 
 TARGET: Final = "AWSPriceListService."
-DATE: Final = "2025-12-01"
-# USD an hour, On-Demand, Linux, us-east-1 (aws.amazon.com/ec2/pricing/on-demand, as known at that date).
+DATE: Final = "2026-10-05"
+# USD an hour, On-Demand, Linux, us-east-1. Not asked of AWS from here: it is what others have published that they read
+# from the Price List API on that day (and, without a date, in several tables before it, all alike).
 HOURLY: Final[Mapping[str, str]] = {"c7i.large": "0.0892500000"}
 _PAGE: Final = 100
 _SERVICE: Final = "AmazonEC2"
