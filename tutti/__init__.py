@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as type checkers know it: `typing` takes longer to import than anything else here
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
     from tutti.errors import TuttiError
@@ -20,4 +18,6 @@ def __getattr__(name: str) -> object:
     """Load a public name's module on first use: `tutti --help` must not pay for boto3 and pydantic."""
     if name not in _HOMES:
         raise AttributeError(f"module 'tutti' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415  the same
+
     return getattr(import_module(_HOMES[name]), name)

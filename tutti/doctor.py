@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -15,16 +16,25 @@ from workload.contract import CardQueue, PoolKind
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
+    from tutti.run import Run
 
 RING: Final = ("python", "-m", "mpi4py", "-m", "workload", "run", "ring", "--laps", "1")
+MEASURED: Final = (*RING, "--sweep", "--json", "-")  # its last line is one JSON object
+RINGS: Final = (2, 4)  # nodes
+THREE: Final = "three 2-node jobs at once"
+SHARED: Final = "a file of one node, read by all"
+THERE_AND_BACK: Final = "S3 there and back"
+SCALED_DOWN: Final = "the pool back at 0 vCPUs"
+PROOFS: Final = (*(f"ring on {nodes} nodes" for nodes in RINGS), THREE, SHARED, THERE_AND_BACK, SCALED_DOWN)
 TIMEOUT: Final = 900
 COOL_S: Final = 900  # Batch takes minutes to end instances that have nothing to do
 LOOK_S: Final = 15.0
+LOG_LOOKS: Final = 10  # a log's last lines may arrive after the job's end
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One check: `code` names the cause where it failed."""
+    """One check: `code` names the cause where it failed; `measured` has its unit in each name."""
 
     check: str
     good: bool
@@ -32,6 +42,7 @@ class Result:
     remedy: str = ""
     code: str = ""
     seconds: float = 0.0
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 def look(cluster: Cluster) -> Iterator[Result]:
@@ -54,15 +65,13 @@ def prove(cluster: Cluster, *, sleep: Callable[[float], None] = time.sleep) -> I
         return
     token = uuid4().hex[:8]
     most = gangs.max_vcpus // gangs.vcpus
-    for nodes in (2, 4):
+    for nodes, check in zip(RINGS, PROOFS, strict=False):
         if nodes > most:
-            yield Result(
-                check=f"ring on {nodes} nodes", good=True, words=f"left out: the pool has {most} nodes at most"
-            )
+            yield Result(check=check, good=True, words=f"left out: the pool has {most} nodes at most")
         else:
-            yield _run(cluster, f"ring on {nodes} nodes", [_job(f"doctor-ring-{nodes}", nodes, RING)])
-    yield _run(cluster, "three 2-node jobs at once", [_job(f"doctor-three-{n}", 2, RING) for n in range(3)])
-    yield _run(cluster, "a file of one node, read by all", [_shared_file(token)])
+            yield _ring(cluster, check, nodes, sleep)
+    yield _run(cluster, THREE, [_job(f"doctor-three-{n}", 2, RING) for n in range(3)])[0]
+    yield _run(cluster, SHARED, [_shared_file(token)])[0]
     yield _s3(cluster, token)
     yield _scaled_down(cluster, gangs, sleep)
 
@@ -83,22 +92,45 @@ def _shared_file(token: str) -> Job:
     return job.model_copy(update={"mpi": "none"})
 
 
-def _run(cluster: Cluster, check: str, jobs: list[Job]) -> Result:
-    """Submit all, wait for all; the first failure is explained."""
+def _ring(cluster: Cluster, check: str, nodes: int, sleep: Callable[[float], None]) -> Result:
+    """A ring of one rank a node, with what it measured between neighbours: the slowest pair counts."""
+    result, runs = _run(cluster, check, [_job(f"doctor-ring-{nodes}", nodes, MEASURED)])
+    if not result.good:
+        return result
+    for _ in range(LOG_LOOKS):
+        found = [line.line.text for line in runs[0].logs(nodes=[0]) if line.line.text.startswith('{"ranks"')]
+        if found:
+            pairs = json.loads(found[-1])["pairs"]
+            latency = max(pair["latency_us"] for pair in pairs if pair["bytes"] == min(p["bytes"] for p in pairs))
+            rate = min(pair["gb_per_s"] for pair in pairs if pair["bytes"] == max(p["bytes"] for p in pairs))
+            words = f"{latency:.3g} us, {rate:.3g} GB/s"
+            return replace(result, words=words, measured={"latency_us": latency, "gb_per_s": rate})
+        sleep(cluster.poll_s)
+    return result
+
+
+def _run(cluster: Cluster, check: str, jobs: list[Job]) -> tuple[Result, list[Run]]:
+    """Submit all, wait for all; the first failure is explained. Whoever interrupts it has none of them left running."""
     began = time.monotonic()
-    runs = [job.submit(cluster) for job in jobs]
-    ended = [run.wait() for run in runs]
+    runs: list[Run] = []
+    try:
+        runs.extend(job.submit(cluster) for job in jobs)
+        ended = [run.wait() for run in runs]
+    except BaseException:
+        for run in runs:
+            run.cancel("tutti doctor was interrupted")
+        raise
     seconds = time.monotonic() - began
     failed = next((job for job in ended if job.code), None)
     if failed is None:
-        return Result(
-            check=check, good=True, words=f"{len(jobs)} job{'s' if len(jobs) > 1 else ''} succeeded", seconds=seconds
-        )
+        words = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''} succeeded"
+        return Result(check=check, good=True, words=words, seconds=seconds), runs
     found = diagnose(facts_of_job(cluster, failed.id))
     cause = found.cause if found else failed.meaning
     remedy = found.remedy if found else f"Look at its log: tutti logs {failed.id}"
     code = found.code if found else "failed"
-    return Result(check=check, good=False, words=f"job {failed.id}: {cause}", remedy=remedy, code=code, seconds=seconds)
+    words = f"job {failed.id}: {cause}"
+    return Result(check=check, good=False, words=words, remedy=remedy, code=code, seconds=seconds), runs
 
 
 def _s3(cluster: Cluster, token: str) -> Result:
@@ -114,31 +146,33 @@ def _s3(cluster: Cluster, token: str) -> Result:
             "output": (f"s3://{card.bucket}/{prefix}/out",),
         }
     )
-    done = _run(cluster, "S3 there and back", [job])
     back = b""
     keys = [f"{prefix}/in.txt", *(f"{prefix}/out/node-{n}/out.txt" for n in range(2))]
-    if done.good:
-        back = cluster.s3.get_object(Bucket=card.bucket, Key=keys[-1])["Body"].read()
-    for key in keys:
-        cluster.s3.delete_object(Bucket=card.bucket, Key=key)
+    try:
+        done, _ = _run(cluster, THERE_AND_BACK, [job])
+        if done.good:
+            back = cluster.s3.get_object(Bucket=card.bucket, Key=keys[-1])["Body"].read()
+    finally:
+        for key in keys:
+            cluster.s3.delete_object(Bucket=card.bucket, Key=key)
     if not done.good:
         return done
     seconds = time.monotonic() - began
     if back != token.encode():
         return Result(
-            check="S3 there and back",
+            check=THERE_AND_BACK,
             good=False,
             words=f"the file came back as {back[:20]!r}",
             code="s3-content",
             seconds=seconds,
         )
-    return Result(check="S3 there and back", good=True, words="the file came back as it went", seconds=seconds)
+    return Result(check=THERE_AND_BACK, good=True, words="it came back as it went", seconds=seconds)
 
 
 def _scaled_down(cluster: Cluster, queue: CardQueue, sleep: Callable[[float], None]) -> Result:
     """The pool ends its instances when nothing needs them: idle ones cost money."""
     began = time.monotonic()
-    check = "the pool back at 0 vCPUs"
+    check = SCALED_DOWN
     order = cluster.batch.describe_job_queues(jobQueues=[queue.name])["jobQueues"][0]["computeEnvironmentOrder"]
     names = [entry["computeEnvironment"] for entry in order]
     while True:

@@ -25,6 +25,9 @@ def test_a_healthy_cluster_passes_every_proof(tutti: Tutti, cluster: Cluster) ->
         "S3 there and back",
         "the pool back at 0 vCPUs",
     } <= names
+    rings = [r["measured"] for r in results if r["check"].startswith("ring on")]
+    assert all(ring["latency_us"] > 0 and ring["gb_per_s"] > 0 for ring in rings)
+    assert len(rings) == 2
     left = cluster.s3.list_objects_v2(Bucket=cluster.card.bucket, Prefix=f"{cluster.card.prefix}doctor/")
     assert left["KeyCount"] == 0
 
@@ -35,7 +38,12 @@ def test_a_disabled_queue_is_found_and_a_job_in_it_explained(tutti: Tutti, clust
     try:
         told = tutti("doctor")
         assert told.returncode == 1
-        assert f"wrong  {queue}: queue {queue} is disabled" in told.stdout
+        rows = told.stdout.splitlines()
+        assert rows[0].split() == ["CHECK", "RESULT", "SECONDS", "FOUND"]
+        assert next(row for row in rows if row.startswith(queue)).split()[1:] == ["wrong", "-", "queue-disabled"]
+        assert f"{queue}: queue {queue} is disabled" in " ".join(rows)
+        assert all(len(row) <= 80 for row in rows)
+        assert rows[-1].endswith("1 wrong")
     finally:
         cluster.batch.update_job_queue(jobQueue=queue, state="ENABLED")
     assert tutti("doctor").returncode == 0

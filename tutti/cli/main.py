@@ -74,6 +74,12 @@ class Table(TyperGroup):
             ctx.fail(f"no command {args[0]!r}{hint} (tutti --help lists them)")
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().make_context(*args, **kwargs)
+        except KeyboardInterrupt as error:
+            raise InterruptedByUserError from error
+
     def invoke(self, ctx: Any) -> Any:
         # typer would make nameless exit codes of these two: we want words, and a shell's own code for a closed pipe
         try:

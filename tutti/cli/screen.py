@@ -18,7 +18,10 @@ COLOUR_OR_CHARACTER: Final = re.compile(r"(\x1b\[[0-9;]*m)|(.)")
 TO_LINE_END: Final = "\x1b[K"
 TO_SCREEN_END: Final = "\x1b[J"
 COLOURS: Final = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "dim": 2, "bold": 1}
-OF_STATE: Final = {"SUCCEEDED": "green", "FAILED": "red", "RUNNING": "cyan", "STARTING": "cyan", "RUNNABLE": "yellow"}
+OF_STATE: Final = {
+    **{"SUCCEEDED": "green", "FAILED": "red", "RUNNING": "cyan", "STARTING": "cyan", "RUNNABLE": "yellow"},
+    **{"good": "green", "wrong": "red"},
+}
 OF_NODE: Final = ("cyan", "green", "yellow", "magenta", "blue")
 
 
@@ -55,15 +58,15 @@ def redraw(text: str) -> None:
     lines, room = text.splitlines(), height() - 1
     if len(lines) > room:
         lines = [*lines[: room - 1], f"... {len(lines) - room + 1} more lines"]
-    shown = "".join(f"{cut(line, width())}{TO_LINE_END}\n" for line in lines)
+    shown = "".join(f"{cut(text, width())}{TO_LINE_END}\n" for text in lines)
     sys.stdout.write(HOME + shown + TO_SCREEN_END)
     sys.stdout.flush()
 
 
-def cut(line: str, room: int) -> str:
+def cut(text: str, room: int) -> str:
     """The first `room` characters of a line, colours not counted."""
     kept = ""
-    for colour, character in COLOUR_OR_CHARACTER.findall(line):
+    for colour, character in COLOUR_OR_CHARACTER.findall(text):
         kept += colour or (character if room > 0 else "")
         room -= not colour
     return kept
@@ -78,12 +81,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, give: int | Non
     over = sum(widths) + 2 * (len(widths) - 1) - width()
     if over > 0 and give is not None:
         widths[give] = max(len(head[give]), 8, widths[give] - over)
-    lines = [_row(head, widths, None)]
-    lines += [_row(row, widths, colour) for row in rows]
-    return "\n".join(lines)
+    return "\n".join([line(head, widths), *(line(row, widths, colour) for row in rows)])
 
 
-def _row(cells: Sequence[str], widths: Sequence[int], colour: int | None) -> str:
+def line(cells: Sequence[str], widths: Sequence[int], colour: int | None = None) -> str:
+    """A line of a table; what is wider than its column is cut."""
     shown = []
     for i, (cell, room) in enumerate(zip(cells, widths, strict=True)):
         text = cell if len(cell) <= room else f"{cell[: room - 1]}~"
