@@ -15,8 +15,14 @@ R = TypeVar("R")
 EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
 WRONG_KEYS: Final = frozenset(
-    {"UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"}
+    {"UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 )
+SKEWED: Final = (
+    "Signature expired",
+    "Signature not yet current",
+    "RequestTimeTooSkewed",
+)  # in the message, or the code
+SPEECHLESS: Final = "403"  # of a HEAD request, whose answer has no body to say why
 MISSING: Final = frozenset({"ParameterNotFound", "ResourceNotFoundException", "NoSuchKey", "NoSuchBucket", "404"})
 
 
@@ -87,6 +93,15 @@ def _refused(error: Exception, response: dict[str, dict[str, str]]) -> TuttiErro
     operation = getattr(error, "operation_name", "")
     if code in EXPIRED:
         return ExpiredError("the AWS credentials have expired. Log in again: aws sso login, or renew the keys")
+    if any(word in f"{code} {message}" for word in SKEWED):
+        return NotAllowedError(
+            f"AWS refuses {operation}: this machine's clock is wrong ({message}). Set it: timedatectl"
+        )
+    if code == SPEECHLESS:
+        return NotAllowedError(
+            f"you are not allowed to do {operation}, and S3 does not say why: the permission is missing (the stack's "
+            "`researcher` policy has it for the group's own files), or the keys are wrong (aws sts get-caller-identity)"
+        )
     if code in WRONG_KEYS:
         return NotAllowedError(
             f"AWS does not accept these credentials for {operation} ({code}: {message}). "

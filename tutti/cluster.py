@@ -223,6 +223,10 @@ def card_from_text(text: str, name: str) -> Card:
     """
     try:
         return Card.from_json(json.loads(text))
+    except json.JSONDecodeError as error:
+        what = f"is no cluster card: not JSON from line {error.lineno} on ({error.msg})"
+        remedy = "Fetch it again: tutti cluster use NAME; a twin's: tutti twin down, then up"
+        raise InputError([Problem(where=name, what=what, remedy=remedy)]) from error
     except (ValueError, AttributeError) as error:
         raise InputError([Problem(where=name, what=str(error))]) from error
 

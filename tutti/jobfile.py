@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,6 +15,7 @@ from tutti import values
 from tutti.errors import InputError, Problem, likely
 from tutti.job import LIST, ClashError, Job, read
 
+STREAM_END: Final = "<stream end>"  # PyYAML's word for a file that ends too early
 # What a pattern never takes along: AWS Batch's and our own names, what describes the desk and not the work, and what is
 # called like a secret (values of `env` are public to all who may look at jobs). Named whole, each of them goes.
 AT_HOME: Final = (
@@ -49,6 +51,22 @@ MAPS = frozenset({"env", "secret", "param", "label"})  # flags add to the file's
 Where = Mapping[str, str]
 
 
+def text_of(path: Path | None) -> str:
+    """The text of a file; of standard input where there is none.
+
+    Raises
+    ------
+    InputError
+        it is no text.
+    """
+    try:
+        return sys.stdin.read() if path is None else path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        what = f"is no text: byte {error.start} is no UTF-8"
+        remedy = "A program stands behind --: tutti submit -- PROGRAM ..."
+        raise InputError([Problem(where="stdin" if path is None else str(path), what=what, remedy=remedy)]) from error
+
+
 def read_job(file: Path, flags: Mapping[str, Any]) -> tuple[JobFile, Where]:
     """The job of a file with the flags laid over it, and where each of its keys was said.
 
@@ -57,7 +75,7 @@ def read_job(file: Path, flags: Mapping[str, Any]) -> tuple[JobFile, Where]:
     InputError
         every problem of both.
     """
-    keys, where = load(file.read_text(encoding="utf-8"), str(file))
+    keys, where = load(text_of(file), str(file))
     merged, origins = overlay(keys, where, flags)
     return check(merged, origins), origins
 
@@ -169,7 +187,11 @@ def load(text: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError([Problem(where=f"{name}{line}", what=f"is not YAML: {error.problem}")]) from error
+        cut = "It ends in the middle: is all of it there?" if STREAM_END in str(error.problem) else ""
+        raise InputError([Problem(where=f"{name}{line}", what=f"is not YAML: {error.problem}", remedy=cut)]) from error
+    except yaml.reader.ReaderError as error:
+        what = f"is not YAML: has {chr(error.character)!r}, which is no character of a text"
+        raise InputError([Problem(where=name, what=what)]) from error
     if node is None:
         return {}, {}
     if not isinstance(node, yaml.MappingNode):

@@ -11,7 +11,7 @@ from tutti import values
 from tutti.core.points import Point, digest, draw, filled, grid, unused, wrong_draw
 from tutti.errors import InputError, Problem, likely
 from tutti.job import Job
-from tutti.jobfile import Where, check, load
+from tutti.jobfile import Where, check, load, text_of
 
 KEYS: Final = ("name", "job", "grid", "list", "random", "max_running")
 WAYS: Final = ("grid", "list", "random")
@@ -79,7 +79,10 @@ def read_sweep(path: Path) -> Sweep:
     InputError
         All that is wrong in it, the jobs of its points included.
     """
-    keys, where = load(path.read_text(encoding="utf-8"), str(path))
+    keys, where = load(text_of(path), str(path))
+    if not keys:
+        what = "is empty; allowed: job and one of grid, list, random"
+        raise InputError([Problem(where=str(path), what=what)])
     problems = list(_wrong_keys(keys, where, str(path)))
     if problems:
         raise InputError(problems)
@@ -98,7 +101,9 @@ def _wrong_keys(keys: Mapping[str, Any], where: Where, file: str) -> list[Proble
         if k not in KEYS
     ]
     if not isinstance(keys.get("job"), dict):
-        found.append(Problem(where=where.get("job", file), what="job: the keys of a job file, such as `nodes: 2`"))
+        told = f"got {keys['job']!r}" if "job" in keys else "job is missing"
+        what = f"{told}; allowed: the keys of a job file, such as `nodes: 2`"
+        found.append(Problem(where=where.get("job", file), what=what))
     ways = [w for w in WAYS if w in keys]
     if len(ways) != 1:
         told = f"got {' and '.join(ways)}" if ways else "none is there"

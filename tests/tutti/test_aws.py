@@ -25,6 +25,8 @@ def refused(code: str, message: str = "no", operation: str = "SubmitJob") -> Cli
         (refused("AccessDenied", "Access Denied", "PutObject"), "not allowed to do PutObject", 4),
         (refused("ExpiredTokenException"), "have expired. Log in again", 4),
         (refused("UnrecognizedClientException"), "does not accept these credentials", 4),
+        (refused("403", "Forbidden", "HeadObject"), "not allowed to do HeadObject, and S3 does not say why", 4),
+        (refused("SignatureDoesNotMatch", "Signature expired: 1 is now earlier than 2"), "this machine's clock is wrong", 4),
         (refused("ParameterNotFound", "gone", "GetParameter"), "GetParameter: gone", 3),
         (refused("ClientException", "Job queue is DISABLED"), "AWS refused SubmitJob: Job queue is DISABLED", 6),
         (NoCredentialsError(), "no AWS credentials found", 4),

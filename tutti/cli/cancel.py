@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tutti.cli.common import InterruptedByUserError, Json, cluster_of, new_app
+from tutti.cli.common import Json, cluster_of, interrupted, new_app
+from tutti.cli.question import confirmed
 from tutti.cli.screen import as_json
 from tutti.errors import InputError, Problem
 
@@ -46,9 +47,12 @@ def cancel(
     if name or label or everything:
         labels = dict(item.split("=", 1) for item in label or [])
         runs += chosen(cluster, name=name, labels=labels, mine=everything)
-        if not yes and sys.stdin.isatty() and not confirmed(len(runs)):
-            print("nothing was ended")
-            return
+        if runs and not yes and sys.stdin.isatty():
+            with interrupted("interrupted; nothing was ended"):
+                sure = confirmed(f"end {len(runs)} job{'s' if len(runs) > 1 else ''}?")
+            if not sure:
+                print("nothing was ended")
+                return
     ended = {run.id: run.cancel(reason) for run in dict.fromkeys(runs)}
     if json:
         print(as_json([{"id": job_id, "cancelled": was_alive} for job_id, was_alive in ended.items()]))
@@ -73,17 +77,3 @@ def chosen(cluster: Cluster, *, name: str, labels: dict[str, str], mine: bool) -
         known = map(details, describe(cluster, ids))
         ids = [j.id for j in known if all(j.tags.get(k) == v for k, v in wanted.items())]
     return [Run(job_id, cluster) for job_id in ids]
-
-
-def confirmed(count: int) -> bool:
-    """Ask before several jobs end.
-
-    Raises
-    ------
-    InterruptedByUserError
-        Ctrl-C, or the end of the input.
-    """
-    try:
-        return not count or typer.confirm(f"end {count} job{'s' if count > 1 else ''}?", default=False, err=True)
-    except typer.Abort as error:
-        raise InterruptedByUserError("interrupted; nothing was ended") from error

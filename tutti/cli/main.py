@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -45,6 +46,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "drill": ("drill", "break a running job on purpose, and time its recovery"),
 }
 CLUSTER_FLAG: Final = "--cluster"
+CANNOT_WRITE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -130,6 +132,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         _quiet_stdout()
         code = Exit.PIPE
+    except OSError as error:
+        code = _unwritten(error)
     sys.exit(code)
 
 
@@ -189,7 +193,17 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename is not None:
         print(f"tutti: {error.filename}: {error.strerror}", file=sys.stderr)
         return Exit.NOT_FOUND if isinstance(error, FileNotFoundError) else Exit.FAILED
+    if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+        return _unwritten(error)
     raise error
+
+
+def _unwritten(error: OSError) -> int:
+    """The answer could not be written: the disk below it is full, or fails. What the command did, it did."""
+    _quiet_stdout()
+    words = f"the answer cannot be written: {error.strerror}; what was submitted or changed stays so (tutti status)"
+    print(f"tutti: {words}", file=sys.stderr)
+    return Exit.FAILED
 
 
 def _say(error: TuttiError) -> None:

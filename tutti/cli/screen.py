@@ -19,15 +19,20 @@ TO_LINE_END: Final = "\x1b[K"
 TO_SCREEN_END: Final = "\x1b[J"
 COLOURS: Final = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "dim": 2, "bold": 1}
 OF_STATE: Final = {
-    **{"SUCCEEDED": "green", "FAILED": "red", "RUNNING": "cyan", "STARTING": "cyan", "RUNNABLE": "yellow"},
-    **{"good": "green", "wrong": "red"},
-}
+    "SUCCEEDED": "green", "FAILED": "red", "RUNNING": "cyan", "STARTING": "cyan", "RUNNABLE": "yellow",
+    "good": "green", "wrong": "red",
+}  # fmt: skip
 OF_NODE: Final = ("cyan", "green", "yellow", "magenta", "blue")
 
 
+def movable(stream: TextIO) -> bool:
+    """Whether the stream is a terminal that knows more than plain text: one of a name, and not `dumb`."""
+    return stream.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
+
+
 def coloured(stream: TextIO) -> bool:
-    """Whether colours may be used: a terminal that is no dumb one, and no NO_COLOR (no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Whether colours may be used: where the terminal has them, and no NO_COLOR is set (no-color.org)."""
+    return movable(stream) and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, colour: str, *, stream: TextIO | None = None) -> str:
@@ -52,7 +57,7 @@ def redraw(text: str) -> None:
 
     No mode of the terminal is changed, so that it is whole whenever we end.
     """
-    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+    if not movable(sys.stdout):
         print(text, flush=True)
         return
     lines, room = text.splitlines(), height() - 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_origin
 
@@ -14,7 +13,7 @@ from tutti.cli.common import call_of, cluster_of, interrupted, new_app
 from tutti.cli.screen import as_json, say, trouble
 from tutti.core.bill import money
 from tutti.errors import InputError, Problem
-from tutti.jobfile import JobFile, Where, check, inherited, load, overlay
+from tutti.jobfile import JobFile, Where, check, inherited, load, overlay, text_of
 
 if TYPE_CHECKING:
     from tutti.cluster import Cluster
@@ -96,11 +95,11 @@ def read(source: str, flags: dict[str, Any]) -> tuple[JobFile, Where]:
     keys: dict[str, Any] = {}
     where: dict[str, str] = {}
     if source.endswith((".yaml", ".yml")):
-        keys, where = load(Path(source).read_text(encoding="utf-8"), source)
+        keys, where = load(text_of(Path(source)), source)
     elif source == "-" or (source and Path(source).is_file()):
         from tutti.script import read_script  # noqa: PLC0415  only for scripts
 
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+        text = text_of(None if source == "-" else Path(source))
         keys, where = read_script(text, "stdin" if source == "-" else source)
         if "command" in flags:
             # what stands behind -- are the script's own arguments
