@@ -14,8 +14,8 @@ YES: Final = frozenset({"y", "yes"})
 def confirmed(question: str) -> bool:
     """Whether the user says yes; anything else is no.
 
-    Python sees a Ctrl-C that comes just before it reads only when the next key is pressed; what it writes into a pipe for
-    every signal wakes us at any moment.
+    Python sees a Ctrl-C that comes just before it reads only when the next key is pressed; what it writes into a pipe
+    for every signal wakes us at any moment.
 
     Raises
     ------

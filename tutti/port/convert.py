@@ -37,11 +37,18 @@ def _directives(text: str, dialect: object) -> Port:
     script = read(text, module.MARKS)
     port = Port()
     module.take(port, script)
+    for line in script.late:
+        port.lose(line, "stands behind the first command, where no scheduler reads it: it never held")
     body.take(port, script)
     port.settle_size(None)
+    if port.renumbered and "command" not in port.keys:
+        first, step = port.numbers
+        why = f"an array of Batch counts 0, 1, 2 ...: compute {first} + {step} x $AWS_BATCH_JOB_ARRAY_INDEX in the program"
+        port.lose(script.directives[0], why, text="the array's numbers")
     if port.keys.get("nodes") == 1 and "array" in port.keys:
         del port.keys["nodes"]
-        port.keys.pop("ranks_per_node", None)
+        if port.keys.get("ranks_per_node") == 1:
+            del port.keys["ranks_per_node"]
     elif "nodes" in port.keys and "array" in port.keys:
         size = port.keys.pop("array")
         line = next(line for line in script.directives)
@@ -50,4 +57,5 @@ def _directives(text: str, dialect: object) -> Port:
             f"AWS Batch has no arrays of multi-node jobs: run the {size} with tutti sweep",
             text=f"an array of {size}",
         )
+    port.lost = sorted(dict.fromkeys(port.lost), key=lambda item: item.line)
     return port

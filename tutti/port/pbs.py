@@ -39,8 +39,9 @@ _VALUED: Final = frozenset(
 )
 _LOST: Final = {
     "-q": "queues differ: leave queue out, and the first that fits is taken, or name one of `tutti cluster show`",
-    "-m": "see tutti submit --notify",
-    "-M": "see tutti submit --notify",
+    "-m": "say whom to tell, with notify; it hears when the job has ended",
+    "-M": "one address can be told, with notify",
+    "-h": "nothing is held: submit it when it shall run, or with at",
     "-V": "a job sees the image's environment and env, never that of the desk",
     "-o": "the log keeps all output, by node and rank: tutti logs",
     "-e": "the log keeps all output, by node and rank: tutti logs",
@@ -58,6 +59,8 @@ def take(port: Port, script: Script) -> None:
         found, _ = options(words_of(line), line, _VALUED, frozenset(_VALUED))
         for option in found:
             _take_one(port, option)
+    if port.keys.get("notify"):
+        port.lost = [item for item in port.lost if not item.text.startswith("-m ")]
 
 
 def _take_one(port: Port, option: Option) -> None:
@@ -85,11 +88,15 @@ def _take_one(port: Port, option: Option) -> None:
                     )
         case "-r":
             keys["retries"] = 2 if value == "y" else 0
-        case "-W":
-            port.lose(
-                option.line,
-                "ids of the old cluster mean nothing here: after: ID[:ok|any], with the id that tutti submit prints",
-            )
+        case "-W" if value.startswith("depend="):
+            why = "ids of the old cluster mean nothing here: after: ID[:ok|any], with the id that tutti submit prints"
+            port.lose(option.line, why, text=f"{name} {value}")
+        case "-W" if value.startswith("group_list="):
+            keys.setdefault("label", {})["account"] = value.removeprefix("group_list=")
+        case "-W" if value.startswith("umask="):
+            pass
+        case "-M" if "," not in value:
+            keys["notify"] = value
         case _ if name not in _GIVEN:
             port.lose(option.line, _LOST.get(name, "has no equal here"), text=f"{name} {value}".strip())
 
@@ -119,8 +126,11 @@ def _resource(port: Port, option: Option, part: str) -> None:
             keys["memory"] = f"{mib * (keys.get('ranks_per_node', 1) if name == 'pmem' else 1) // per}MiB"
         case "ncpus":
             keys["ranks_per_node"] = int(value)
-        case "place":
-            pass  # whole nodes, in one placement group, as it is here
+        case "place" | "wd":
+            pass  # whole nodes, in one placement group, and ranks run in the job's own folder: as it is here
+        case "storage" | "filesystems" | "jobfs" | "scratch":
+            why = "files come with input and stay on the shared folder; scratch is as large as the pool's disk"
+            port.lose(option.line, why, text=f"-l {part}")
         case _:
             port.lose(option.line, "has no equal here", text=f"-l {part}")
 

@@ -13,7 +13,7 @@ from tutti.port.script import Line
 
 # The size of a job, in the words of each scheduler: they are known before the job starts, so they become numbers.
 _SIZES: Final = {
-    "SLURM_NTASKS": "ranks", "SLURM_NPROCS": "ranks", "PBS_NP": "ranks", "SLURM_JOB_NUM_NODES": "nodes", "SLURM_NNODES": "nodes",
+    "SLURM_NTASKS": "ranks", "SLURM_NPROCS": "ranks", "PBS_NP": "ranks", "PBS_NCPUS": "ranks", "SLURM_JOB_NUM_NODES": "nodes", "SLURM_NNODES": "nodes",
     "PBS_NUM_NODES": "nodes", "SLURM_CPUS_PER_TASK": "threads", "SLURM_NTASKS_PER_NODE": "ranks_per_node", "PBS_NUM_PPN": "ranks_per_node",
 }  # fmt: skip
 _RENAMED: Final = {
@@ -22,6 +22,7 @@ _RENAMED: Final = {
     "SLURM_TMPDIR": "TMPDIR", "PBS_JOBDIR": "TUTTI_JOB_FOLDER", "SLURM_SUBMIT_DIR": "TUTTI_JOB_FOLDER", "PBS_O_WORKDIR": "TUTTI_JOB_FOLDER",
     "SLURM_PROCID": "TUTTI_RANK", "SLURM_LOCALID": "TUTTI_LOCAL_RANK", "SLURM_NODEID": "AWS_BATCH_JOB_NODE_INDEX",
 }  # fmt: skip
+INDICES: Final = ("SLURM_ARRAY_TASK_ID", "PBS_ARRAY_INDEX", "PBS_ARRAYID")
 _VARIABLE: Final = re.compile(r"\$(?:\{(\w+)(?::[-=?+][^}]*)?\}|(\w+))")
 
 
@@ -44,6 +45,12 @@ class Port:
     keys: dict[str, Any] = field(default_factory=dict)
     lost: list[Lost] = field(default_factory=list)
     ranks: int | None = None
+    numbers: tuple[int, int] = (0, 1)  # of an array's elements: the first, and the step to the next
+
+    @property
+    def renumbered(self) -> bool:
+        """Whether the elements have other numbers than Batch's 0, 1, 2 ..., which the command must make for itself."""
+        return "array" in self.keys and self.keys.get("nodes", 1) == 1 and self.numbers != (0, 1)
 
     def lose(self, line: Line, why: str, text: str = "") -> None:
         self.lost.append(Lost(line=line.number, text=text or line.text, why=why))
@@ -52,6 +59,8 @@ class Port:
         """Nodes and ranks a node from what the script says of the two and of ranks in all."""
         nodes, per_node = self.keys.get("nodes"), self.keys.get("ranks_per_node")
         if self.ranks is None or (self.ranks == 1 and not nodes):
+            if per_node and not nodes:
+                self.keys["nodes"] = 1
             return
         if nodes and not per_node:
             self.keys["ranks_per_node"] = math.ceil(self.ranks / nodes)
@@ -73,21 +82,27 @@ class Port:
 
     def substituted(self, text: str, line: Line) -> str:
         """`text` with the scheduler's variables as numbers, or by the name that they have here."""
-        sizes = {
-            "ranks": self.ranks, "nodes": self.keys.get("nodes"), "threads": self.keys.get("threads"), "ranks_per_node": self.keys.get("ranks_per_node"),
-        }  # fmt: skip
+        nodes, per_node = self.keys.get("nodes"), self.keys.get("ranks_per_node")
+        ranks = self.ranks or (nodes * per_node if nodes and per_node else None)
+        sizes = {"ranks": ranks, "nodes": nodes, "threads": self.keys.get("threads"), "ranks_per_node": per_node}
 
-        def one(match: re.Match[str]) -> str:
-            name = match[1] or match[2]
+        def one(name: str, as_it_is: str, form: str) -> str:
             if (size := sizes.get(_SIZES.get(name, ""))) is not None:
                 return str(size)
+            if name in INDICES and self.renumbered:
+                return as_it_is
             if name in _RENAMED:
-                return f"${{{_RENAMED[name]}}}"
-            if name.startswith(("SLURM_", "PBS_")):
+                return form.format(_RENAMED[name])
+            if name.startswith(("SLURM", "PBS_")):
                 self.lose(line, f"{name} has no equal here: set it with env, or take it out", text=f"${name}")
-            return match[0]
+            return as_it_is
 
-        return _VARIABLE.sub(one, text)
+        def sum_of(match: re.Match[str]) -> str:
+            inner = re.sub(r"(?<![\w$])[A-Za-z_]\w*", lambda name: one(name[0], name[0], "{}"), match[1])
+            return f"$(({inner}))"
+
+        text = re.sub(r"\$\(\((.*?)\)\)", sum_of, text)
+        return _VARIABLE.sub(lambda found: one(found[1] or found[2], found[0], "${{{}}}"), text)
 
     def job_file(self, source: str) -> str:
         """The job file's text; what was lost stands in it as comments."""
@@ -109,5 +124,6 @@ class Port:
         ordered["command"] = ordered.pop("command", None) or ["PROGRAM"]
         head = [f"# From {source}."]
         if self.lost:
-            head += ["# Not kept:", *(f"#   {text}" for item in self.lost for text in str(item).splitlines())]
+            told = sorted(self.lost, key=lambda item: item.line)
+            head += ["# Not kept:", *(f"#   {text}" for item in told for text in str(item).splitlines())]
         return "\n".join([*head, ""]) + yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=100)

@@ -8,11 +8,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-LAUNCHERS: Final = ("srun", "mpirun", "mpiexec", "mpiexec.hydra", "aprun", "ibrun", "prun", "orterun")
-_EXPORT: Final = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_]\w*)=(?P<value>.*)")
-_CONTROL: Final = re.compile(
-    r"^(if|then|else|elif|fi|for|while|until|do|done|case|esac|function)\b|[;&|]\s*$|\(\)\s*\{"
+from tutti.port.shell import depth_change
+
+LAUNCHERS: Final = (
+    *(
+        "srun",
+        "mpirun",
+        "mpiexec",
+        "mpiexec.hydra",
+        "mpiexec_mpt",
+        "mpirun_rsh",
+        "mpprun",
+        "ccc_mprun",
+        "aprun",
+        "ibrun",
+    ),
+    *("prun", "orterun", "runParallel"),
 )
+_LAUNCHER_VARIABLE: Final = re.compile(r"\$\{?(MPIEXEC|MPIRUN|MPI_RUN|MPI_LAUNCH\w*|MPICMD|MPI_CMD)\}?")
+_EXPORT: Final = re.compile(r"(?:(?P<export>export)\s+)?(?P<name>[A-Za-z_]\w*)=(?P<value>.*)")
+_SETENV: Final = re.compile(r"(?P<export>setenv)\s+(?P<name>[A-Za-z_]\w*)\s+(?P<value>.*)")
+_JOINED: Final = re.compile(r"[;&|]\s*$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +49,24 @@ class Option:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """`NAME=VALUE` of the script; `raw` is the value with its quotes. Programs see it only where it is exported."""
+
+    name: str
+    value: str
+    raw: str
+    exported: bool
+    line: Line
+
+
+@dataclass(frozen=True, kw_only=True)
 class Script:
     directives: tuple[Line, ...]  # without the mark: `--nodes=4`
-    exports: tuple[tuple[str, str, Line], ...] = ()
+    late: tuple[Line, ...] = ()  # directives behind the first command, which no scheduler reads
+    exports: tuple[Assignment, ...] = ()
     launches: tuple[Line, ...] = ()  # srun ..., mpirun ...
     others: tuple[Line, ...] = ()
+    blocks: tuple[Line, ...] = ()  # whole conditions, loops and functions
     interpreter: str = ""
     marks: frozenset[str] = field(default_factory=frozenset)  # of the directives: #SBATCH, #PBS
 
@@ -69,28 +98,45 @@ def logical_lines(text: str) -> Iterator[Line]:
 
 def read(text: str, marks: Sequence[str]) -> Script:
     """The script's parts; `marks` are the beginnings of directives, such as `#SBATCH`."""
-    directives, exports, launches, others, seen = [], [], [], [], set()
-    interpreter = ""
+    directives, late, launches, others, blocks, block = (list[Line]() for _ in range(6))
+    exports: list[Assignment] = []
+    seen: set[str] = set()
+    interpreter, depth = "", 0
     for line in logical_lines(text):
         mark = next((m for m in marks if line.text.startswith(m)), None)
         if line.number == 1 and line.text.startswith("#!"):
             interpreter = line.text[2:].strip()
         elif mark:
             seen.add(mark)
-            directives.append(Line(number=line.number, text=line.text[len(mark) :].split(" #")[0].strip()))
+            said = Line(number=line.number, text=line.text[len(mark) :].split(" #")[0].strip())
+            (late if exports or launches or others or blocks or block else directives).append(said)
         elif line.text.startswith("#"):
             continue
-        elif _words(line.text)[:1] and _launcher(line.text):
+        elif block or depth_change(line.text, csh="csh" in interpreter) > 0:
+            block.append(line)
+            depth += depth_change(line.text, csh="csh" in interpreter)
+            if depth <= 0:
+                blocks.append(_joined(block))
+                block, depth = [], 0
+        elif _words(line.text)[:1] and launcher(line.text):
             launches.append(line)
-        elif (found := _EXPORT.fullmatch(line.text)) and not _CONTROL.search(line.text):
-            exports.append((found["name"], _unquoted(found["value"]), line))
+        elif (found := _assignment(line.text)) and not _JOINED.search(line.text):
+            raw = found["value"].strip()
+            assigned = Assignment(
+                name=found["name"], value=_unquoted(raw), raw=raw, exported=bool(found["export"]), line=line
+            )
+            exports.append(assigned)
         else:
             others.append(line)
+    if block:
+        blocks.append(_joined(block))
     return Script(
         directives=tuple(directives),
+        late=tuple(late),
         exports=tuple(exports),
         launches=tuple(launches),
         others=tuple(others),
+        blocks=tuple(blocks),
         interpreter=interpreter,
         marks=frozenset(seen),
     )
@@ -125,11 +171,25 @@ def options(
     return found, rest
 
 
-def _launcher(text: str) -> bool:
+def launcher(text: str) -> bool:
+    """Whether a line starts a program on all nodes."""
     words = [w for w in _words(text) if w != "time"]
     while words and re.fullmatch(r"[A-Za-z_]\w*=\S*", words[0]):
         words = words[1:]
-    return bool(words) and words[0].rpartition("/")[2] in LAUNCHERS
+    return bool(words) and is_launcher(words[0])
+
+
+def is_launcher(word: str) -> bool:
+    """srun, mpirun ..., also by a path or in a variable: `$MPIEXEC`."""
+    return word.rpartition("/")[2] in LAUNCHERS or bool(_LAUNCHER_VARIABLE.fullmatch(word))
+
+
+def _assignment(text: str) -> re.Match[str] | None:
+    return _EXPORT.fullmatch(text) or _SETENV.fullmatch(text)
+
+
+def _joined(lines: Sequence[Line]) -> Line:
+    return Line(number=lines[0].number, text="\n".join(line.text for line in lines))
 
 
 def _words(text: str) -> list[str]:

@@ -13,7 +13,7 @@ MARKS: Final = ("#SBATCH",)
 _LONG: Final = {
     "-J": "--job-name", "-N": "--nodes", "-n": "--ntasks", "-c": "--cpus-per-task", "-t": "--time", "-p": "--partition", "-q": "--qos",
     "-A": "--account", "-a": "--array", "-d": "--dependency", "-o": "--output", "-e": "--error", "-C": "--constraint", "-G": "--gpus",
-    "-w": "--nodelist", "-x": "--exclude", "-b": "--begin", "-D": "--chdir", "-L": "--licenses", "-M": "--clusters", "-s": "--oversubscribe",
+    "-H": "--hold", "-W": "--wait", "-m": "--distribution", "-w": "--nodelist", "-x": "--exclude", "-b": "--begin", "-D": "--chdir", "-L": "--licenses", "-M": "--clusters", "-s": "--oversubscribe",
 }  # fmt: skip
 _LOST: Final = {
     "--partition": "queues differ: leave queue out, and the first that fits is taken, or name one of `tutti cluster show`",
@@ -21,13 +21,15 @@ _LOST: Final = {
     "--dependency": "ids of the old cluster mean nothing here: after: ID[:ok|any], with the id that tutti submit prints",
     "--output": "the log keeps all output, by node and rank: tutti logs",
     "--error": "the log keeps all output, by node and rank: tutti logs",
-    "--mail-user": "see tutti submit --notify",
-    "--mail-type": "see tutti submit --notify",
+    "--mail-type": "say whom to tell, with notify; it hears when the job has ended",
+    "--hold": "nothing is held: submit it when it shall run, or with at",
+    "--gpus-per-task": "say gpus, of each node",
+    "--nice": "see priority: high or low",
     "--constraint": "choose hardware with instance_type",
     "--nodelist": "nodes are made for the job: there are none to choose from",
     "--exclude": "nodes are made for the job: there are none to choose from",
     "--reservation": "reservations belong to a pool: ask whoever runs the stack",
-    "--begin": "see tutti submit --at",
+    "--begin": "say it as 2026-12-01T06:00 or +2h, with at",
     "--chdir": "ranks run in the job's own folder; set workdir for another, in the image or on the shared folder",
     "--licenses": "AWS Batch has no licences to count",
     "--clusters": "choose with tutti --cluster NAME",
@@ -40,7 +42,26 @@ _LOST: Final = {
 }
 # What holds here anyway, so that nothing is lost: whole nodes, physical cores, every rank together.
 _GIVEN: Final = frozenset(
-    {"--exclusive", "--hint", "--threads-per-core", "--no-kill", "--parsable", "--oversubscribe", "--wait-all-nodes"}
+    {
+        *(
+            "--exclusive",
+            "--hint",
+            "--threads-per-core",
+            "--ntasks-per-core",
+            "--no-kill",
+            "--parsable",
+            "--oversubscribe",
+        ),
+        *(
+            "--wait-all-nodes",
+            "--open-mode",
+            "--get-user-env",
+            "--quiet",
+            "--verbose",
+            "--distribution",
+            "--contiguous",
+        ),
+    }
 )
 _VALUED: Final = (
     frozenset(_LONG)
@@ -48,25 +69,42 @@ _VALUED: Final = (
     | frozenset(_LOST)
     | {"--ntasks-per-node", "--tasks-per-node", "--mem", "--mem-per-cpu"}
 )
-_ALSO_VALUED: Final = frozenset({"--gres", "--gpus-per-node", "--signal", "--hint", "--threads-per-core"})
+_ALSO_VALUED: Final = frozenset(
+    {
+        *("--gres", "--gpus-per-node", "--signal", "--hint", "--threads-per-core", "--ntasks-per-core", "--open-mode"),
+        *("--mail-user", "--distribution", "--ntasks-per-socket", "--priority"),
+    }
+) - {"--hold"}
+
+
+_SWITCHES: Final = frozenset({"-s", "--oversubscribe", "-H", "--hold", "-W", "--wait", "--nice"})  # no word behind them
 
 
 def take(port: Port, script: Script) -> None:
     """The directives of `script` into `port`."""
     last = None
     per_cpu: Option | None = None
+    per_task: Option | None = None
     for line in script.directives:
-        found, _ = options(words_of(line), line, _VALUED | _ALSO_VALUED - {"-s", "--oversubscribe"}, frozenset(_LONG))
+        found, _ = options(words_of(line), line, (_VALUED | _ALSO_VALUED) - _SWITCHES, frozenset(_LONG))
         for option in found:
             last = line if _LONG.get(option.name, option.name) in {"--ntasks", "--nodes"} else last
             if option.name == "--mem-per-cpu":
                 per_cpu = option
+            elif option.name == "--gpus-per-task":
+                per_task = option
             else:
                 _take_one(port, option)
     port.settle_size(last)
     if per_cpu:
         cpus = port.keys.get("ranks_per_node", 1) * port.keys.get("threads", 1)
         port.keys["memory"] = f"{memory_mib(per_cpu.value) * cpus}MiB"
+    if per_task and "gpus" not in port.keys and "ranks_per_node" in port.keys:
+        port.keys["gpus"] = int(per_task.value.rpartition(":")[2]) * port.keys["ranks_per_node"]
+    elif per_task and "gpus" not in port.keys:
+        port.lose(per_task.line, _LOST[per_task.name], text=f"{per_task.name} {per_task.value}")
+    if port.keys.get("notify"):
+        port.lost = [item for item in port.lost if not item.text.startswith("--mail-type")]
 
 
 def _take_one(port: Port, option: Option) -> None:
@@ -99,12 +137,42 @@ def _take_one(port: Port, option: Option) -> None:
             array(port, option)
         case "--signal":
             _signal(port, option)
+        case "--mail-user":
+            keys["notify"] = value
+        case "--wait":
+            keys["wait"] = True
+        case "--begin" if when := _begin(value):
+            keys["at"] = when
+        case "--dependency" if value == "singleton":
+            why = "after: NAME:any starts after the newest job of a name, whatever became of it"
+            port.lose(option.line, why, text=said)
+        case "--export":
+            _export(port, option)
         case "--requeue":
             keys["retries"] = 2
         case "--no-requeue":
             keys["retries"] = 0
         case _ if name not in _GIVEN:
             port.lose(option.line, _LOST.get(name, "has no equal here"), text=said)
+
+
+def _begin(value: str) -> str:
+    """A time of ours for `now+2hours`, `2026-12-01T06:00`; empty for Slurm's other ways (`16:00`, `tomorrow`)."""
+    if match := re.fullmatch(r"now\+(?P<n>\d+)(?P<unit>second|minute|hour|day|week)?s?", value):
+        count = int(match["n"]) * (7 if match["unit"] == "week" else 1)
+        unit = {"second": "s", "minute": "m", "hour": "h", "day": "d", "week": "d"}[match["unit"] or "second"]
+        return f"+{count}{unit}"
+    return value if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", value) else ""
+
+
+def _export(port: Port, option: Option) -> None:
+    """`ALL`, `NONE`, `A`, `A=1`: names have the value that their user has when the job file is submitted."""
+    for item in option.value.split(","):
+        name, equals, value = item.partition("=")
+        if item == "ALL":
+            port.lose(option.line, _LOST[option.name] + "; all of yours: --env '*'", text=f"{option.name} ALL")
+        elif name and item not in {"NONE", "NIL"}:
+            port.keys.setdefault("env", {})[name] = value if equals else None
 
 
 def minutes(value: str) -> str:
@@ -135,11 +203,7 @@ def array(port: Port, option: Option) -> None:
         return
     first, last, step = int(match["first"]), int(match["last"]), int(match["step"] or 1)
     port.keys["array"] = len(range(first, last + 1, step))
-    if first or step > 1:
-        port.lose(
-            option.line,
-            f"an array of Batch counts 0, 1, 2 ...: compute {first} + {step} x $AWS_BATCH_JOB_ARRAY_INDEX in the program",
-        )
+    port.numbers = (first, step)
     if match["most"]:
         port.lose(option.line, "an array of Batch runs as many at once as fit; tutti sweep has --max-running")
 
