@@ -131,7 +131,10 @@ def test_a_whole_job_file_is_read() -> None:
             "job.yaml:1: name: got '-x'; allowed: a letter or digit, then letters, digits, - and _, at most 128",
         ),
         ("- nodes", "job.yaml:1: a job file is a mapping of keys, such as `nodes: 4`"),
-        ("a: [", "job.yaml:1: is not YAML: expected the node content, but found '<stream end>'"),
+        (
+            "a: [",
+            "job.yaml:1: is not YAML: expected the node content, but found '<stream end>'. It ends in the middle: is all of it there?",
+        ),
         ("nodes: 1\nnodes: 2", "job.yaml:2: nodes: stands here and in line 1; keep one of them"),
     ],
 )

@@ -46,6 +46,17 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "drill": ("drill", "break a running job on purpose, and time its recovery"),
 }
 CLUSTER_FLAG: Final = "--cluster"
+JOBS_GO_ON: Final = "interrupted; jobs that were submitted go on"
+# What Ctrl-C leaves behind, where a command has no better words for it.
+LEFT: Final = {
+    **dict.fromkeys(
+        ("submit", "resubmit", "rerun", "resume"),
+        "interrupted; what was submitted goes on, tutti status says whether it was",
+    ),
+    "sweep": "interrupted; points that were submitted go on, and the same command goes on with the rest",
+    "data": "interrupted; files that were done stay done, the same command does the rest",
+    "cancel": "interrupted; tutti status says which were ended",
+}
 CANNOT_WRITE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -142,7 +153,8 @@ def _run(arguments: list[str]) -> int:
         words, program = _split(arguments)
         result = app(words, prog_name="tutti", standalone_mode=False, obj=Call(program=program))
     except (KeyboardInterrupt, InterruptedByUserError) as error:
-        print(f"tutti: {str(error) or 'interrupted; jobs that were submitted go on'}", file=sys.stderr)
+        command = next((word for word in arguments if word in COMMANDS), "")
+        print(f"tutti: {str(error) or LEFT.get(command, JOBS_GO_ON)}", file=sys.stderr)
         return Exit.INTERRUPTED
     except (BrokenPipeError, ReaderGoneError):
         _quiet_stdout()
