@@ -84,7 +84,7 @@ def permission(error: BaseException) -> tuple[str, str]:
     """What a refused call wants, as IAM names it, and on what: as AWS says it, else the call alone and ""."""
     message = getattr(error, "response", {}).get("Error", {}).get("Message", "")
     found = re.search(r"perform: ?([\w-]+:\w+)(?: on resource: ?(\S+))?", message)
-    return (found[1], found[2] or "") if found else (getattr(error, "operation_name", ""), "")
+    return (found[1], (found[2] or "").strip('"')) if found else (getattr(error, "operation_name", ""), "")
 
 
 def _refused(error: Exception, response: dict[str, dict[str, str]]) -> TuttiError:

@@ -23,6 +23,7 @@ def refused(code: str, message: str = "no", operation: str = "SubmitJob") -> Cli
     [
         (refused("AccessDeniedException", DENIED), "batch:SubmitJob on arn:aws:batch:eu-central-1:123456789012:job-queue/lab-high", 4),
         (refused("AccessDenied", "Access Denied", "PutObject"), "not allowed to do PutObject", 4),
+        (refused("AccessDenied", 'X is not authorized to perform: s3:PutObject on resource: "arn:aws:s3:::lab/x" because'), "do s3:PutObject on arn:aws:s3:::lab/x.", 4),
         (refused("ExpiredTokenException"), "have expired. Log in again", 4),
         (refused("UnrecognizedClientException"), "does not accept these credentials", 4),
         (refused("403", "Forbidden", "HeadObject"), "not allowed to do HeadObject, and S3 does not say why", 4),
