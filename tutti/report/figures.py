@@ -105,6 +105,8 @@ def scaling(points: Sequence[tuple[int, float]], model: Scaling) -> str:
     axes.plot([n for n, _ in points], [t for _, t in points], "o", color="#1f3d5c", label="measured")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")
+    axes.yaxis.set_minor_formatter(lambda seconds, _: f"{seconds:g}" if f"{seconds:e}"[0] in "25" else "")
     sizes = sorted({n for n, _ in points})
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.set_xlabel("nodes")
