@@ -90,6 +90,7 @@ def write(args: CardArgs, known: Mapping[str, Any]) -> dict[str, Any]:
         prefix=args.names.prefix,
         log_group=args.names.log_group,
         schedule_group=args.names.schedule_group,
+        waiting=args.names.waiting,
         grace_s=min((pool.config.stop_timeout for pool in args.pools), default=30) - LOG_SECONDS,
         **known["place"],
     )

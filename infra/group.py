@@ -14,6 +14,7 @@ from infra.card import Card, CardArgs
 from infra.config import Egress, StackConfig
 from infra.definitions import Defaults, definitions
 from infra.facts import Facts
+from infra.follower import Follower, FollowerArgs
 from infra.foundation import Images, images, network, share
 from infra.identity import Identity, IdentityArgs
 from infra.jobs import Jobs, JobsArgs
@@ -41,7 +42,7 @@ def deploy(config: StackConfig, facts: Facts, root: Path) -> Outputs:
     emptied = guard(pulumi.Config("aws").get("profile"))  # here: also for a stack whose last pool has just been removed
     if config.shares_only:
         return _shared_stack(config, facts, place, made)
-    return _group_stack(config, facts, place, made, emptied)
+    return _group_stack(config, facts, place, made, emptied, root=root)
 
 
 def _shared_stack(config: StackConfig, facts: Facts, place: Place, made: Images) -> Outputs:
@@ -54,7 +55,7 @@ def _shared_stack(config: StackConfig, facts: Facts, place: Place, made: Images)
 
 
 def _group_stack(
-    config: StackConfig, facts: Facts, place: Place, made: Images, emptied: pulumi.ResourceHook
+    config: StackConfig, facts: Facts, place: Place, made: Images, emptied: pulumi.ResourceHook, *, root: Path
 ) -> Outputs:
     base, keys, names, tags = config.names.base, config.keys, config.names, config.tags
     where = {"region": facts.region, "account": facts.account, "partition": facts.partition}
@@ -76,6 +77,7 @@ def _group_stack(
             subnets=place.subnets,
             security_group_id=security.storage,
             prefix=names.prefix,
+            waiting=names.waiting,
             access_points=[own(names.group), *keys.access_points],
             throughput_mibps=keys.efs_throughput_mibps,
             lifecycle_days=keys.efs_lifecycle_days,
@@ -202,6 +204,20 @@ def _group_stack(
             **where,
         ),
     )
+    follower = Follower(
+        base,
+        FollowerArgs(
+            names=names,
+            scope=team.scope,
+            queue_arns=queues,
+            bucket=storage.bucket,
+            root=root,
+            retention_days=keys.log_retention_days,
+            account=facts.account,
+            tags=tags,
+        ),
+    )
+    submitters = [team.scheduler_role.name, follower.role.name]
     if topics.spend:
         Budget(
             base,
@@ -210,7 +226,7 @@ def _group_stack(
                 usd=keys.budget_usd,
                 topic=topics.spend.arn,
                 addresses=keys.alarm_addresses,
-                stop_roles=[team.scheduler_role.name, *keys.budget_stop_roles] if keys.budget_stops else [],
+                stop_roles=[*submitters, *keys.budget_stop_roles] if keys.budget_stops else [],
                 stop_policy_arn=team.stop_arn,
                 account=facts.account,
                 partition=facts.partition,

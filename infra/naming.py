@@ -55,6 +55,19 @@ class Names:
         return f"{self.group}/"
 
     @property
+    def waiting(self) -> str:
+        """Where submissions wait for jobs' ends. Not below `prefix`: jobs write there, and what lies here is submitted.
+
+        The underscore keeps it apart from every group's prefix.
+        """
+        return f"_after/{self.group}/"
+
+    @property
+    def follower(self) -> str:
+        """The function that submits them."""
+        return f"{self.base}-after"
+
+    @property
     def schedule_group(self) -> str:
         return self.base
 

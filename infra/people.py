@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from infra.policies import OBJECT_ACTIONS, Document, allow, deny, document
+from infra.policies import OBJECT_ACTIONS, Document, allow, deny, document, write_logs
 from workload.contract import Tag
 
 CALLER: Final = "${aws:userid}"
+TAKEN_BACK: Final = ("waiting", "refused")  # folders of `Scope.waiting`
 # Only the whole account's can be described: AWS knows no narrower resource for these.
 DESCRIBE: Final = (
     "batch:DescribeComputeEnvironments",
@@ -50,6 +51,7 @@ class Scope:
     instances: str  # in these clusters
     bucket: str
     prefix: str
+    waiting: str  # where submissions wait for jobs' ends; ends in "/"
     file_system: str
     log_groups: Sequence[str]
     card: str
@@ -77,6 +79,7 @@ def lead(scope: Scope) -> Document:
         *_submit(scope),
         *_end(scope, owner=False),
         allow(["scheduler:UpdateSchedule", "scheduler:DeleteSchedule"], scope.schedules),
+        allow(["s3:DeleteObject"], [f"{scope.bucket}/{scope.waiting}{folder}/*" for folder in TAKEN_BACK]),
         *resume,
     )
 
@@ -87,6 +90,21 @@ def scheduler(scope: Scope) -> Document:
     return document(
         allow(["batch:SubmitJob"], [scope.queues, scope.definitions], _own(scope)),
         allow(["batch:TagResource"], scope.jobs, tagged),
+    )
+
+
+def follower(scope: Scope, *, log_group: str) -> Document:
+    """The role of the function that submits what `--after ID:any` leaves: what a schedule's may, and to read the jobs
+    waited for, to change what waits, to say what became of it, and to leave the capsule.
+    """
+    place = f"{scope.bucket}/{scope.waiting}"
+    return document(
+        *scheduler(scope)["Statement"],
+        allow(["batch:DescribeJobs", "batch:ListJobs"], "*"),
+        allow(["s3:ListBucket"], scope.bucket, {"StringLike": {"s3:prefix": f"{scope.waiting}*"}}),
+        allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], f"{place}waiting/*"),
+        allow(["s3:PutObject"], [f"{place}submitted/*", f"{place}refused/*", f"{scope.bucket}/{scope.prefix}runs/*"]),
+        *write_logs(log_group)["Statement"],
     )
 
 
@@ -112,8 +130,18 @@ def _everyday(scope: Scope) -> list[Document]:
             ["logs:FilterLogEvents", "logs:GetLogEvents"],
             [*scope.log_groups, *(f"{arn}:*" for arn in scope.log_groups)],
         ),
-        allow(["s3:ListBucket"], scope.bucket, {"StringLike": {"s3:prefix": [scope.prefix, f"{scope.prefix}*"]}}),
+        allow(
+            ["s3:ListBucket"],
+            scope.bucket,
+            {"StringLike": {"s3:prefix": [scope.prefix, f"{scope.prefix}*", f"{scope.waiting}*"]}},
+        ),
         allow(OBJECT_ACTIONS, f"{scope.bucket}/{scope.prefix}*"),
+        # What waits is submitted in the name of whose folder it lies in: so each writes in the own one alone.
+        allow(["s3:GetObject"], f"{scope.bucket}/{scope.waiting}*"),
+        allow(
+            ["s3:PutObject", "s3:DeleteObject"],
+            [f"{scope.bucket}/{scope.waiting}{folder}/{CALLER}/*" for folder in TAKEN_BACK],
+        ),
         allow(
             [
                 "elasticfilesystem:DescribeFileSystems",

@@ -17,6 +17,7 @@ from workload.contract import PASSING
 UNFINISHED_DAYS: Final = 7
 OLD_VERSION_DAYS: Final = 30
 PASSING_DAYS: Final = 7  # what waits for another try of a `tutti data` that did not come to its end
+TRACE_DAYS: Final = 30  # what became of submissions that waited; AWS Batch forgets jobs sooner
 OLD_CHECKPOINT_DAYS: Final = 3  # programs prune checkpoints themselves: what they removed must not be paid for long
 
 
@@ -30,6 +31,7 @@ class StorageArgs:
     subnets: Mapping[str, pulumi.Input[str]]
     security_group_id: pulumi.Input[str]
     prefix: str
+    waiting: str
     access_points: Sequence[AccessPoint]
     throughput_mibps: int
     lifecycle_days: int
@@ -111,6 +113,15 @@ class Storage(pulumi.ComponentResource):
                 filter=filtered(prefix=f"{self._args.prefix}{PASSING}"),
                 expiration=expired(days=PASSING_DAYS),
                 noncurrent_version_expiration=old(noncurrent_days=1),
+            ),
+            *(
+                rule(
+                    id=folder,
+                    status="Enabled",
+                    filter=filtered(prefix=f"{self._args.waiting}{folder}/"),
+                    expiration=expired(days=TRACE_DAYS),
+                )
+                for folder in ("submitted", "refused")
             ),
         ]
 

@@ -38,6 +38,7 @@ class Team(pulumi.ComponentResource):
     lead_arn: pulumi.Output[str]
     stop_arn: pulumi.Output[str]
     scheduler_role: aws.iam.Role
+    scope: pulumi.Output[Scope]
 
     def __init__(self, name: str, args: TeamArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tutti:identity:Team", name, {}, opts)
@@ -51,7 +52,7 @@ class Team(pulumi.ComponentResource):
             tags=self._tags("scheduler"),
             opts=self._child,
         )
-        scope = self._scope(self.scheduler_role.arn)
+        self.scope = scope = self._scope(self.scheduler_role.arn)
         aws.iam.RolePolicy(
             f"{name}-scheduler",
             role=self.scheduler_role.id,
@@ -93,6 +94,7 @@ class Team(pulumi.ComponentResource):
             instances=f"{ecs}:container-instance/AWSBatch-{args.names.base}-*",
             bucket="",
             prefix=args.names.prefix,
+            waiting=args.names.waiting,
             file_system="",
             log_groups=(),
             card=f"arn:{args.partition}:ssm:{own}:parameter{args.names.card}",

@@ -1,7 +1,8 @@
 """Jobs that start after others: ids made whole, and what Batch cannot do itself said and done here.
 
 Batch starts a dependent job when the other has succeeded and fails it when that has failed (B11). `ID:any` (start
-whatever became of it) is no dependency of Batch's: the client waits for the end and submits then.
+whatever became of it) is no dependency of Batch's: the cluster (`tutti.waiting`), or the client itself where that is
+older, waits for the end and submits then.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class After:
-    """`depends`: what Batch is told, as `Job.after` takes it. `wait_for`: ids whose end the client awaits first."""
+    """`depends`: what Batch is told, as `Job.after` takes it. `wait_for`: ids whose end comes first."""
 
     depends: tuple[str, ...]
     wait_for: tuple[str, ...]

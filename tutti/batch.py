@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from tutti.core.placement import Need, Placement, place
+from tutti.core.refusal import THROTTLED
 from tutti.errors import InputError, Problem, likely
 from tutti.job import ALONG, Job
 from workload.contents import RUNS
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from types_boto3_batch.client import BatchClient
 
 AFTER_STATES: Final = ("ok", "any", "each")
-THROTTLED: Final = frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded"})
 PATIENCE_S: Final = 120.0  # how long a throttled submission is tried again
 
 

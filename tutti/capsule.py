@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tutti.aws import told
 from tutti.batch import with_variables
+from tutti.core.waiting import capsule_key
 from tutti.errors import InputError, NotFoundError, Problem, TuttiError
 from tutti.jobs import container_of
 from tutti.listing import describe
@@ -35,7 +36,7 @@ INPUTS: Final = variable("inputs")
 
 
 class CapsuleWarning(UserWarning):
-    """A job was submitted, and its capsule could not be written."""
+    """A job was submitted, or will be, and its capsule could not be written."""
 
 
 def keep(
@@ -52,15 +53,27 @@ def keep(
         warnings.warn(words, CapsuleWarning, stacklevel=2)
 
 
+def to_come(cluster: Cluster, document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The capsule of a job that the cluster will submit, without its id. Where that fails it is a warning, and None."""
+    try:
+        return made(cluster, "", document, {})
+    except TuttiError as error:
+        warnings.warn(
+            f"it will have no capsule, so that tutti rerun cannot know it: {error}", CapsuleWarning, stacklevel=2
+        )
+        return None
+
+
 @told
-def _write(cluster: Cluster, job_id: str, document: Mapping[str, Any], seen: MutableMapping[str, Any]) -> None:
+def made(cluster: Cluster, job_id: str, document: Mapping[str, Any], seen: MutableMapping[str, Any]) -> dict[str, Any]:
+    """The capsule of a job that `document` submits now. `seen` as for `keep`."""
     definition, inputs = document["jobDefinition"], inputs_of(document)
     if definition not in seen:
         seen[definition] = _image(cluster, definition)
     for uri in inputs:
         if uri not in seen:
             seen[uri] = held(cluster, uri)
-    capsule = {
+    return {
         "version": CAPSULE_VERSION,
         "job": job_id,
         "submitted": time.time(),
@@ -73,6 +86,11 @@ def _write(cluster: Cluster, job_id: str, document: Mapping[str, Any], seen: Mut
         "resumes": document.get("tags", {}).get(Tag.RESUMES.value, ""),
         "schedule": document.get("tags", {}).get(Tag.SCHEDULE.value, ""),
     }
+
+
+@told
+def _write(cluster: Cluster, job_id: str, document: Mapping[str, Any], seen: MutableMapping[str, Any]) -> None:
+    capsule = made(cluster, job_id, document, seen)
     cluster.s3.put_object(
         Bucket=cluster.card.bucket,
         Key=key(cluster, job_id),
@@ -176,7 +194,7 @@ def again(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 def key(cluster: Cluster, job_id: str) -> str:
     """Where a capsule lies in the bucket."""
-    return f"{cluster.card.prefix}{RUNS}{job_id}.json"
+    return capsule_key(f"{cluster.card.prefix}{RUNS}", job_id)
 
 
 def inputs_of(document: Mapping[str, Any]) -> list[str]:

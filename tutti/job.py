@@ -155,7 +155,7 @@ class Job(BaseModel):
     ] = Field(default=None, description="run so many single-node copies, 2-10,000")
     after: Texts = Field(
         default=(),
-        description="start after a job: ID or ID:ok, ID:any (this command waits for its end), ID:each (arrays)",
+        description="start after a job: ID or ID:ok, ID:any (whatever becomes of it), ID:each (arrays)",
     )
     max_cost: Annotated[float | None, *read(optional(values.dollars), {"type": ["number", "string"]})] = Field(
         default=None, description="refuse what may cost more than so many USD"
@@ -272,6 +272,9 @@ class Job(BaseModel):
 
     def submit(self, cluster: Cluster) -> Run:
         """Submit the job and what goes along with it; nothing is sent where the cluster cannot run it.
+
+        With `after="ID:any"` it returns once that job has ended and this one has an id. The cluster submits it all the
+        same where nobody waits here any more.
 
         Raises
         ------

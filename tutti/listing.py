@@ -90,7 +90,8 @@ def nodes_of(cluster: Cluster, job: Details) -> list[Node]:
 
 
 def resolve(cluster: Cluster, word: str) -> str:
-    """The id that a user means by an id, the start of one, or a job's name (the newest of it).
+    """The id that a user means by an id, the start of one, a job's name (the newest of it), or the name under which it
+    waited for others' ends.
 
     Raises
     ------
@@ -107,6 +108,10 @@ def resolve(cluster: Cluster, word: str) -> str:
         raise NotFoundError(f"{len(starting)} jobs start with {word!r}: {', '.join(starting[:5])}. Give more of the id")
     if named := [j.id for j in jobs if j.name == word]:
         return named[0]
+    from tutti.waiting import job_of  # noqa: PLC0415  only where no job is called so
+
+    if waited := job_of(cluster, word):
+        return waited
     raise _not_found(cluster, word, jobs)
 
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from tutti import batch, capsule, values
+from tutti import batch, capsule, values, waiting
 from tutti.aws import told
 from tutti.core import timetable
+from tutti.core.waiting import Next
 from tutti.errors import InputError, NotFoundError, Problem, likely
+from tutti.listing import describe
 from workload.contract import Tag
 from workload.settings import variable
 
@@ -38,11 +40,14 @@ class Scheduled:
     name: str
     job: str
     user: str  # as the job's tag has it
-    when: str  # at(...), rate(...) or cron(...)
+    when: str  # at(...), rate(...), cron(...), or after(ID...)
     zone: str
-    next: float | None  # None: never again
-    state: str  # ENABLED or DISABLED
+    next: float | None  # None: never again, or nobody knows
+    state: str  # of a schedule ENABLED, DISABLED; after jobs WAITING, SUBMITTING, REFUSED
     created: float
+    after: tuple[str, ...] = ()  # the jobs whose end it waits for
+    unfinished: int = 0  # of these
+    reason: str = ""  # why it was refused
 
 
 def when(at: str | None, every: str | None, *, now: datetime | None = None) -> tuple[str, str]:
@@ -120,29 +125,71 @@ def as_input(value: Any) -> Any:
 
 @told
 def scheduled(cluster: Cluster) -> list[Scheduled]:
-    """What the group's schedules will submit, the next one first."""
+    """What the group's schedules will submit, the next one first, and what waits for jobs' ends."""
     client, group = cluster.client("scheduler"), _group(cluster.card)
     now = datetime.now(UTC)
     found = [_read(client.get_schedule(Name=name, **group), now) for name in _names(cluster)]
-    return sorted(found, key=lambda s: (s.next is None, s.next or s.created))
+    return [*sorted(found, key=lambda s: (s.next is None, s.next or s.created)), *_after_jobs(cluster)]
 
 
 @told
 def remove(cluster: Cluster, names: Sequence[str]) -> None:
-    """Remove schedules; jobs that they have submitted go on.
+    """Remove schedules, and what waits for jobs' ends; jobs that were submitted go on.
 
     Raises
     ------
     NotFoundError
         One of them does not exist; none is removed then.
     """
-    known = _names(cluster)
+    schedules, waits = _names(cluster), waiting.removable(cluster)
+    known = [*schedules, *waits]
     for name in names:
         if name not in known:
             there = f"there are: {', '.join(known)}" if known else "there is none"
             raise NotFoundError(f"no schedule {name!r}{likely(name, known)}; {there}")
     for name in names:
-        cluster.client("scheduler").delete_schedule(Name=name, **_group(cluster.card))
+        if name in waits:
+            waiting.remove(cluster, waits[name])
+        else:
+            cluster.client("scheduler").delete_schedule(Name=name, **_group(cluster.card))
+
+
+def _after_jobs(cluster: Cluster) -> list[Scheduled]:
+    waits, refused = waiting.to_come(cluster)
+    states = {item["jobId"]: item["status"] for item in describe(cluster, sorted({i for w in waits for i in w.after}))}
+    now = time.time()
+    return [
+        *(
+            Scheduled(
+                name=w.name,
+                job=w.request["jobName"],
+                user=w.user,
+                when=f"after({', '.join(w.after)})",
+                zone="UTC",
+                next=None,
+                state="SUBMITTING" if w.next(states, now) is Next.LEAVE else "WAITING",
+                created=w.created,
+                after=w.after,
+                unfinished=len(w.unfinished(states)),
+            )
+            for w in waits
+        ),
+        *(
+            Scheduled(
+                name=d.name,
+                job=d.job,
+                user=d.user,
+                when=f"after({', '.join(d.after)})",
+                zone="UTC",
+                next=None,
+                state="REFUSED",
+                created=d.at,
+                after=d.after,
+                reason=d.reason,
+            )
+            for d in refused
+        ),
+    ]
 
 
 def _group(card: Card) -> dict[str, str]:

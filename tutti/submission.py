@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tutti import batch, capsule, upload
+from tutti import batch, capsule, upload, waiting
 from tutti.after import resolved
 from tutti.aws import told
 from tutti.compiling import compiler
+from tutti.core.waiting import Folder
 from tutti.errors import InputError, Problem
 from tutti.estimate import estimate, refuse_above
 from tutti.job import ALONG
@@ -50,6 +51,14 @@ class Extras:
     compile: str = ""
     schedule: tuple[str, str] | None = None  # expression and time zone
     notify: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """A submission that was left with the cluster. `id`: where it was not needed, as all had ended: the job's."""
+
+    name: str
+    id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +170,8 @@ def awaited(
     `tell` hears of credentials and networks that fail meanwhile; they are waited for.
     """
     patience = Patience(cluster, tell=tell, sleep=sleep, answered=True)
-    waiting = prepared.wait_for
-    while waiting := patience.through(_unfinished, cluster, waiting):
+    unfinished = prepared.wait_for
+    while unfinished := patience.through(_unfinished, cluster, unfinished):
         sleep(cluster.poll_s)
     return replace(prepared, wait_for=())
 
@@ -171,7 +180,31 @@ def awaited(
 def send(
     prepared: Prepared, cluster: Cluster, *, more: Extras | None = None, sleep: Callable[[float], None] = time.sleep
 ) -> str:
-    """Await what must have ended, send what goes along, then submit; the new job's id, or a schedule's name.
+    """Send what goes along, then submit, once what must have ended has; the new job's id, or a schedule's name.
+
+    Where the cluster submits what waits, it does so too when nobody waits here any more.
+
+    Raises
+    ------
+    InputError
+        The cluster lacks what is needed for it; nothing was sent.
+    """
+    more = more or Extras()
+    if prepared.wait_for and cluster.card.waiting:
+        left = leave(prepared, cluster, more=more, sleep=sleep)
+        return left.id or waiting.submitted(cluster, left.name, sleep=sleep)
+    _check_card(cluster.card, more)
+    document = _with_all(awaited(prepared, cluster, sleep=sleep), cluster, more, sleep)
+    if more.schedule is not None:
+        return create(cluster, document, *more.schedule)
+    return _submit(document, cluster, sleep)
+
+
+@told
+def leave(
+    prepared: Prepared, cluster: Cluster, *, more: Extras | None = None, sleep: Callable[[float], None] = time.sleep
+) -> Left:
+    """Send what goes along now, and leave the submission with a cluster that makes it when the jobs have ended.
 
     Raises
     ------
@@ -180,7 +213,18 @@ def send(
     """
     more = more or Extras()
     _check_card(cluster.card, more)
-    prepared = awaited(prepared, cluster, sleep=sleep)
+    document = _with_all(prepared, cluster, more, sleep)
+    name = waiting.leave(cluster, document, prepared.wait_for)
+    # The cluster hears of ends from here on. Were there one before, and it the last, nobody would tell it.
+    if not _unfinished(cluster, prepared.wait_for):
+        place = waiting.Place(folder=Folder.WAITING, user=cluster.user, name=name)
+        if waiting.withdraw(cluster, place):
+            return Left(name=name, id=_submit(document, cluster, sleep))
+    return Left(name=name)
+
+
+def _with_all(prepared: Prepared, cluster: Cluster, more: Extras, sleep: Callable[[float], None]) -> dict[str, Any]:
+    """The signed request, once what goes along has been sent."""
     document = prepared.document
     first = compile_request(prepared, cluster, more)
     if more.bundle is not None:
@@ -189,9 +233,10 @@ def send(
         document = _behind(document, send(Prepared(document=first), cluster, sleep=sleep))
     if more.notify:
         subscribe(cluster, more.notify)
-    if more.schedule is not None:
-        return create(cluster, batch.signed(document, cluster.user), *more.schedule)
-    document = batch.signed(document, cluster.user)
+    return batch.signed(document, cluster.user)
+
+
+def _submit(document: Mapping[str, Any], cluster: Cluster, sleep: Callable[[float], None]) -> str:
     job_id = batch.send(cluster.submitter, document, sleep=sleep)
     capsule.keep(cluster, job_id, document)
     return job_id
@@ -235,7 +280,8 @@ def calls(prepared: Prepared, cluster: Cluster, more: Extras) -> list[Call]:
 
 def notes(prepared: Prepared, cluster: Cluster, more: Extras) -> list[str]:
     """What `send` does before those calls."""
-    found = [f"waits here until {job_id} has ended, whatever became of it" for job_id in prepared.wait_for]
+    where = "the cluster waits" if cluster.card.waiting else "waits here"
+    found = [f"{where} until {job_id} has ended, whatever became of it" for job_id in prepared.wait_for]
     if bundle := more.bundle:
         what = ", ".join(map(str, bundle.roots))
         found.append(f"uploads {what} to {upload.place(bundle, cluster.card)}, unless it is there")

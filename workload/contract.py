@@ -47,6 +47,7 @@ class Variable(StrEnum):
     ZONE = "TUTTI_ZONE"
     INSTANCE_TYPE = "TUTTI_INSTANCE_TYPE"
     BUCKET = "TUTTI_BUCKET"
+    WAITING = "TUTTI_WAITING"  # a function's: the card's `waiting`
     EFA = "TUTTI_EFA"  # "1" where the pool has it
     GPUS = "TUTTI_GPUS"  # GPUs a node, absent or 0 where none
     NODE_SILENCE = "TUTTI_NODE_SILENCE"  # seconds
@@ -176,6 +177,7 @@ class Tag(StrEnum):
     NOTIFY = "tutti:notify"  # the address that hears of the job's end
     SWEEP = "tutti:sweep"  # the sweep that it is a point of
     SCHEDULE = "tutti:schedule"  # the schedule that submitted it; its capsule is the job's
+    WAITED = "tutti:waited"  # the name under which it waited for other jobs' ends
 
 
 class PoolKind(StrEnum):
@@ -347,6 +349,7 @@ class Card(Record):
     topic: str = ""  # SNS, for --notify
     scheduler_role: str = ""  # for --at and --every
     schedule_group: str = ""  # where their schedules are; "": Scheduler's default group
+    waiting: str = ""  # keys below it are submissions that wait for jobs' ends, ends in "/"; "": none submits them
     grace_s: int = 25
     twin: CardTwin | None = None
 
@@ -371,11 +374,7 @@ class Card(Record):
             twin = data.get("twin")
             queues = tuple(
                 CardQueue(
-                    **{
-                        **_known(CardQueue, q),
-                        "kind": PoolKind(q["kind"]),
-                        "instance_types": tuple(q["instance_types"]),
-                    }
+                    **_known(CardQueue, {**q, "kind": PoolKind(q["kind"]), "instance_types": (*q["instance_types"],)})
                 )
                 for q in data["queues"]
             )

@@ -17,13 +17,13 @@ def test_alerts_at_half_most_and_all_of_the_groups_month(stack: Any) -> None:
     assert budget["costFilters"] == [{"name": "TagKeyValue", "values": ["user:tutti:group$astro"]}]
 
 
-def test_the_stop_denies_the_named_roles_and_schedules(stack: Any) -> None:
+def test_the_stop_denies_the_named_roles_schedules_and_what_waits(stack: Any) -> None:
     d = stack(budgetUsd=500, budgetStops=True, budgetStopRoles=["researchers"])
     action = d.one("BudgetAction").inputs
     assert action["approvalModel"] == "AUTOMATIC"
     assert action["actionThreshold"] == {"actionThresholdType": "PERCENTAGE", "actionThresholdValue": 100}
     target = action["definition"]["iamActionDefinition"]
-    assert target["roles"] == ["tutti-dev-scheduler-0000000", "researchers"]
+    assert target["roles"] == ["tutti-dev-scheduler-0000000", "tutti-dev-after-0000000", "researchers"]
     assert target["policyArn"].endswith("tutti-dev-spent-0000000")
 
 
@@ -31,7 +31,7 @@ def test_budgets_may_attach_that_policy_to_those_roles_and_do_nothing_else(stack
     d = stack(budgetUsd=500, budgetStops=True, budgetStopRoles=["researchers"])
     (statement,) = d.one("iam/rolePolicy:RolePolicy", "-budget").json("policy")["Statement"]
     assert statement["Action"] == ["iam:AttachRolePolicy", "iam:DetachRolePolicy"]
-    assert statement["Resource"][1] == "arn:aws:iam::123456789012:role/researchers"
+    assert statement["Resource"][-1] == "arn:aws:iam::123456789012:role/researchers"
     assert statement["Condition"]["ArnEquals"]["iam:PolicyARN"].endswith("tutti-dev-spent-0000000")
 
 

@@ -19,11 +19,12 @@ def test_roles_are_taken_by_one_service_each(stack: Any) -> None:
         "job": "ecs-tasks.amazonaws.com",
         "execution": "ecs-tasks.amazonaws.com",
         "scheduler": "scheduler.amazonaws.com",
+        "after": "lambda.amazonaws.com",
     }
 
 
 def test_tasks_roles_are_taken_for_this_account_alone(stack: Any) -> None:
-    for name in ("-job", "-execution", "-scheduler"):
+    for name in ("-job", "-execution", "-scheduler", "-after"):
         (statement,) = stack().one("iam/role:Role", name).json("assumeRolePolicy")["Statement"]
         assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
 

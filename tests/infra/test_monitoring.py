@@ -59,7 +59,9 @@ def message(target: Any, event: Any) -> Any:
 def told(deployed: Any, event: Any) -> list[str]:
     """The rules that an event fits."""
     return sorted(
-        r.name.removeprefix("tutti-dev-") for r in deployed.of("EventRule") if fits(r.json("eventPattern"), event)
+        r.name.removeprefix("tutti-dev-")
+        for r in deployed.of("EventRule")
+        if "eventPattern" in r.inputs and fits(r.json("eventPattern"), event)
     )
 
 
@@ -67,13 +69,13 @@ def changed(**detail: Any) -> dict[str, Any]:
     return {**FAILED, "detail": {**FAILED["detail"], **detail}}  # type: ignore[dict-item]  # detail is a mapping
 
 
-def test_a_failed_job_is_told_to_operators_to_its_owner_and_logged(stack: Any) -> None:
-    assert told(stack(), FAILED) == ["ended", "failed", "log"]
+def test_a_failed_job_is_told_to_operators_to_its_owner_and_to_what_waits_for_it_and_logged(stack: Any) -> None:
+    assert told(stack(), FAILED) == ["after", "ended", "failed", "log"]
 
 
-def test_a_job_that_succeeded_is_told_to_its_owner(stack: Any) -> None:
-    assert told(stack(), changed(status="SUCCEEDED")) == ["ended", "log"]
-    assert told(stack(), changed(status="SUCCEEDED", tags={})) == ["log"]
+def test_a_job_that_succeeded_is_told_to_its_owner_and_to_what_waits_for_it(stack: Any) -> None:
+    assert told(stack(), changed(status="SUCCEEDED")) == ["after", "ended", "log"]
+    assert told(stack(), changed(status="SUCCEEDED", tags={})) == ["after", "log"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_a_job_that_succeeded_is_told_to_its_owner(stack: Any) -> None:
 def test_other_stacks_jobs_nodes_of_a_gang_and_children_of_an_array_alarm_nobody(
     stack: Any, detail: dict[str, Any]
 ) -> None:
-    assert not {"failed", "ended"} & set(told(stack(), changed(**detail)))
+    assert not {"failed", "ended", "after"} & set(told(stack(), changed(**detail)))
 
 
 def test_a_blocked_queue_is_told(stack: Any) -> None:

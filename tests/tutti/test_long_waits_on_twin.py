@@ -21,6 +21,7 @@ from tutti.run import Run, StateChange
 from tutti.submission import awaited, prepare, send
 from tutti.sweep import Sweeper
 from tutti.sweepfile import Sweep
+from workload.contract import Card
 
 Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -92,13 +93,16 @@ def test_a_sweep_goes_on_with_new_credentials_and_sends_no_point_twice(cluster: 
     assert sum(job.name.startswith(sweep.id) for job in list_jobs(cluster)) == 4
 
 
-def test_ctrl_c_while_another_job_is_waited_for_sends_nothing(cluster: Cluster, twin_home: Path) -> None:
+def test_where_the_stack_is_older_the_desk_waits_and_ctrl_c_sends_nothing(cluster: Cluster, tmp_path: Path) -> None:
     first = Job(command=["sleep", "600"], nodes=1).submit(cluster)
+    older = {k: v for k, v in cluster.card.to_json().items() if k != "waiting"}
+    Cluster(Card.from_json(older)).save({"TUTTI_HOME": str(tmp_path)})
     command = [sys.executable, "-m", "tutti", "submit", "--after", f"{first.id}:any", "--name", "later", "--", "true"]
-    environ = {"TUTTI_HOME": str(twin_home), "PATH": "/usr/bin:/bin"}
+    environ = {"TUTTI_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as waiting:
         assert waiting.stderr is not None
-        assert waiting.stderr.readline() == f"submits when {first.id} has ended: keep this command running\n"
+        why = "cluster twin does not do it for you: its stack is older"
+        assert waiting.stderr.readline() == f"submits when {first.id} has ended: keep this command running ({why})\n"
         waiting.send_signal(signal.SIGINT)
         assert waiting.wait(timeout=60) == 130
         assert "interrupted before anything was submitted; the same command waits again" in waiting.stderr.read()

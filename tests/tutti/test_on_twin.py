@@ -326,7 +326,7 @@ def test_a_dry_run_shows_the_compile_job_the_schedule_and_the_wait(
     running = Job(command=["sleep", "600"], nodes=1).submit(cluster)
     told_of_wait = tutti(*asked, "--after", f"{running.id}:any", "--", "true").stdout
     running.cancel()
-    assert f"before   waits here until {running.id} has ended, whatever became of it" in told_of_wait
+    assert f"before   the cluster waits until {running.id} has ended, whatever became of it" in told_of_wait
     assert " nodes could start, " in told_of_wait
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tutti.core.waiting import Folder, Waiting, key
 from tutti.errors import TuttiError
 from tutti.home import Home
 from tutti.twin import control
@@ -62,6 +63,10 @@ def test_killed_and_started_again_everything_is_there_and_what_ran_has_failed(
     target = {"Arn": "arn:aws:sqs:us-east-1:123456789012:x", "RoleArn": desk.card.scheduler_role, "Input": "{}"}
     once = {"GroupName": desk.card.schedule_group, "FlexibleTimeWindow": {"Mode": "OFF"}, "Target": target}
     desk.client("scheduler").create_schedule(Name="later", ScheduleExpression="cron(0 6 1 1 ? *)", **once)
+    follows = {"jobName": "follows", "jobQueue": "twin-single-high", "jobDefinition": "twin-single"}
+    left = Waiting(name="x", user="me", after=(ran,), request=follows, runs="", capsule=None, created=time.time())
+    waiting, submitted = (key(desk.card.waiting, folder, "me", "x") for folder in (Folder.WAITING, Folder.SUBMITTED))
+    desk.s3.put_object(Bucket=desk.card.bucket, Key=waiting, Body=left.to_text().encode())
     before = desk.describe(done)
     etag = desk.s3.head_object(Bucket=desk.card.bucket, Key="a/b")["ETag"]
     pid = desk.about["pid"]
@@ -74,6 +79,9 @@ def test_killed_and_started_again_everything_is_there_and_what_ran_has_failed(
     assert desk.log(f"{done}#0") == ["from the first life"]
     found = desk.describe(ran)
     assert (found["status"], found["statusReason"]) == ("FAILED", "The twin was stopped or killed while this job ran")
+    desk.s3.get_waiter("object_exists").wait(
+        Bucket=desk.card.bucket, Key=submitted, WaiterConfig={"Delay": 0.2, "MaxAttempts": 150}
+    )  # no event told of the end of what ran
     assert desk.until(waits)["status"] == "SUCCEEDED"
     head = desk.s3.head_object(Bucket=desk.card.bucket, Key="a/b")
     assert (head["ETag"], head["Metadata"], head["ContentType"]) == (etag, {"my_key": "v"}, "text/x")

@@ -67,6 +67,7 @@ def answers() -> dict[str, Callable[[], Schema]]:
     return {
         "submit": lambda: record({"id": TEXT, "name": TEXT, "queue": TEXT}),
         "submit-at": lambda: record({"schedule": TEXT, "expression": TEXT}),
+        "submit-after": lambda: record({"waiting": TEXT, "after": many(TEXT)}),
         "submit-dry-run": _dry_run,
         "submit-wait": _job,
         "status": lambda: many(fields("tutti.jobs", "Summary")),

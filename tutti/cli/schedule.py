@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tutti.cli.common import Json, cluster_of, new_app
 from tutti.cli.screen import as_json, say, table
 
-app = new_app("Submissions to come, made by submit --at and --every.")
+if TYPE_CHECKING:
+    from tutti.schedule import Scheduled
+
+app = new_app("Submissions to come, made by submit --at, --every and --after ID:any.")
 
 
-@app.command(help="The group's schedules, the next one first. Times are yours.")
+@app.command(help="What will be submitted, the next one first. What waits for jobs' ends comes last. Times are yours.")
 def ls(context: typer.Context, *, json: Json = False) -> None:
     from tutti.schedule import scheduled  # noqa: PLC0415  --help must not pay for it
 
@@ -24,13 +27,11 @@ def ls(context: typer.Context, *, json: Json = False) -> None:
     elif not found:
         say("no schedules")
     else:
-        rows = [
-            (s.name, s.job, s.when if s.zone == "UTC" else f"{s.when} {s.zone}", _next(s.next, s.state)) for s in found
-        ]
+        rows = [(s.name, s.job, s.when if s.zone == "UTC" else f"{s.when} {s.zone}", _next(s)) for s in found]
         print(table(("NAME", "JOB", "WHEN (UTC)", "NEXT"), rows, give=None))
 
 
-@app.command(help="Remove schedules. Jobs that they have submitted go on.")
+@app.command(help="Remove schedules, and what waits for jobs' ends. Jobs that were submitted go on.")
 def rm(
     context: typer.Context,
     *,
@@ -43,7 +44,11 @@ def rm(
     print(as_json({"removed": names}) if json else f"{len(names)} removed")
 
 
-def _next(moment: float | None, state: str) -> str:
-    if state != "ENABLED":
-        return state.lower()
-    return "-" if moment is None else f"{datetime.fromtimestamp(moment).astimezone():%Y-%m-%d %H:%M}"
+def _next(found: Scheduled) -> str:
+    if found.reason:
+        return f"refused: {found.reason}"
+    if found.state == "WAITING":
+        return f"waits for {found.unfinished} of {len(found.after)}" if found.unfinished else "due"
+    if found.state != "ENABLED":
+        return found.state.lower()
+    return "-" if found.next is None else f"{datetime.fromtimestamp(found.next).astimezone():%Y-%m-%d %H:%M}"

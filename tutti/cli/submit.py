@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tutti.cluster import Cluster
     from tutti.estimate import Estimate
     from tutti.queues import QueueState
-    from tutti.submission import Call
+    from tutti.submission import Call, Extras, Prepared
 
 app = new_app()
 
@@ -39,7 +39,7 @@ something is wrong, and all problems are told at once.
 def submit(context: typer.Context, source: str, flags: dict[str, Any]) -> int:
     """Read, check, send; with `wait` stay until the end and answer the job's exit code."""
     from tutti.run import Run  # noqa: PLC0415  --help must not pay for it
-    from tutti.submission import awaited, calls, compile_request, dressed, extras, notes, prepare, send  # noqa: PLC0415  the same
+    from tutti.submission import calls, compile_request, dressed, extras, notes, prepare, send  # noqa: PLC0415  the same
 
     if program := call_of(context).program:
         flags["command"] = list(program)
@@ -63,11 +63,10 @@ def submit(context: typer.Context, source: str, flags: dict[str, Any]) -> int:
             print(planned(asks, before, found, queue_now(cluster, found), as_data=asked.json_))
             return 0
     if prepared.wait_for:
-        ids, have = ", ".join(prepared.wait_for), "has" if len(prepared.wait_for) == 1 else "have"
-        with interrupted("interrupted before anything was submitted; the same command waits again"):
-            say(f"submits when {ids} {have} ended: keep this command running")
-            prepared = awaited(prepared, cluster, tell=trouble)
-    sent = send(prepared, cluster, more=more)
+        if not (sent := _after(prepared, cluster, more, asked)):
+            return 0
+    else:
+        sent = send(prepared, cluster, more=more)
     if more.schedule is not None:
         answer = {"schedule": sent, "expression": more.schedule[0]}
         print(as_json(answer) if asked.json_ else f"{sent}: {more.schedule[0]}")
@@ -82,6 +81,31 @@ def submit(context: typer.Context, source: str, flags: dict[str, Any]) -> int:
 
     say(f"submitted {run.id} ({name})", "bold")
     return show(run, as_json=asked.json_)
+
+
+def _after(prepared: Prepared, cluster: Cluster, more: Extras, asked: JobFile) -> str:
+    """The id of a job that starts after others' ends; "" where it is left with the cluster and nobody waits for it."""
+    from tutti.submission import awaited, leave, send  # noqa: PLC0415  --help must not pay for it
+    from tutti.waiting import submitted  # noqa: PLC0415  the same
+
+    ended = f"{', '.join(prepared.wait_for)} {'has' if len(prepared.wait_for) == 1 else 'have'} ended"
+    if not cluster.card.waiting:
+        why = f"cluster {cluster.card.stack} does not do it for you: its stack is older"
+        with interrupted("interrupted before anything was submitted; the same command waits again"):
+            say(f"submits when {ended}: keep this command running ({why})")
+            prepared = awaited(prepared, cluster, tell=trouble)
+        return send(prepared, cluster, more=more)
+    left = leave(prepared, cluster, more=more)
+    if left.id:
+        return left.id
+    with interrupted(f"interrupted; the cluster submits it all the same, unless: tutti schedule rm {left.name}"):
+        say(f"nothing is submitted yet: the cluster does it when {ended}, whatever becomes of it; you may go")
+        say(f"look: tutti schedule ls; stop it: tutti schedule rm {left.name}")
+        if asked.wait:
+            return submitted(cluster, left.name, tell=trouble)
+    answer = {"waiting": left.name, "after": list(prepared.wait_for)}
+    print(as_json(answer) if asked.json_ else f"{left.name}: after({', '.join(prepared.wait_for)})")
+    return ""
 
 
 def read(source: str, flags: dict[str, Any]) -> tuple[JobFile, Where]:

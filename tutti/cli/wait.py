@@ -24,10 +24,12 @@ def wait(
 ) -> int:
     from tutti.cli.live import state_line  # noqa: PLC0415  --help must not pay for it
     from tutti.run import Run, StateChange  # noqa: PLC0415  the same
+    from tutti.waiting import find, submitted  # noqa: PLC0415  the same
 
     if until not in {"running", "done"}:
         raise typer.BadParameter(f"got {until!r}; allowed: running, done", param_hint="--until")
-    run = Run.find(cluster_of(context), job)
+    cluster = cluster_of(context)
+    run = Run(submitted(cluster, job, tell=trouble), cluster) if find(cluster, job) else Run.find(cluster, job)
     found = run.wait(until=until, on_expired=trouble)
     print(as_json(found.to_json()) if json else state_line(StateChange(job=found, attempt=max(1, len(found.attempts)))))
     return found.code or 0

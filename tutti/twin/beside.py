@@ -15,6 +15,7 @@ from tutti.twin.api.pricing import TARGET, Pricing
 from tutti.twin.api.scheduler import SUBMIT, Scheduler, submission
 from tutti.twin.credentials import Keys
 from tutti.twin.events import EventBridge
+from tutti.twin.follower import Follower
 from tutti.twin.front import Answer, Call, Part
 from tutti.twin.functions import Functions
 from tutti.twin.logstore import LogStore
@@ -37,8 +38,10 @@ class Beside:
         self._endpoint = ""
         self._furnished = threading.Lock()
         where = {"account": place.account, "region": place.region}
-        self._functions = Functions(moto, logs, self._as_a_function, **where)
-        self._targets = Targets(moto, logs, self._functions.start, **where)
+        self._functions = Functions(moto, logs, self._as_a_function, account=place.account, region=place.region)
+        self._targets = Targets(moto, logs, self._invoke, **where)
+        self._follower = Follower(moto, place)
+        self._follows = False
         self.events = EventBridge(moto, self._targets, **where)
         self._agenda = Agenda(store)
         self._queues: Sequence[str] = ()
@@ -48,6 +51,12 @@ class Beside:
         """`submit`: Batch's SubmitJob, for schedules; `queues`: the stack's; `endpoint`: as functions find it."""
         self._endpoint, self._queues, self._submit = endpoint, queues, submit
         self._agenda.start(self._act)
+        threading.Thread(target=self._catch_up, name="follower", daemon=True).start()
+
+    def note(self, call: Call) -> None:
+        """Follow a request to S3 that was answered."""
+        if self._follower.note(call):
+            self._follow()
 
     def close(self) -> None:
         self._agenda.close()
@@ -72,7 +81,7 @@ class Beside:
             "events": self._furnish,
         }
 
-    def _furnish(self, _call: Call) -> None:
+    def _furnish(self, _call: Call | None = None) -> None:
         """Make the topic and its rule before anybody looks for them: not at the start, they take 0.3 s to load."""
         with self._furnished:
             if self.events.listening:
@@ -82,14 +91,34 @@ class Beside:
             from moto.sns.models import sns_backends  # noqa: PLC0415  the same
 
             sns_backends[self._place.account][self._place.region].create_topic(cluster.TOPIC.rpartition(":")[2])
-            queues = [self._place.arn("job-queue", name) for name in self._queues]
-            pattern = notices.pattern(queues, [notices.STATE_CHANGE], notices.ENDED, notices.ASKED_FOR)
+            pattern = notices.pattern(self._queue_arns(), [notices.STATE_CHANGE], notices.ENDED, notices.ASKED_FOR)
             transformer = {"InputPathsMap": notices.paths(notices.TEXT), "InputTemplate": notices.TEXT}
             rules = events_backends[self._place.account][self._place.region]
             rules.put_rule(cluster.ENDED_RULE, event_pattern=json.dumps(pattern))
             target = {"Id": "notices", "Arn": cluster.TOPIC, "InputTransformer": transformer}
             rules.put_targets(cluster.ENDED_RULE, None, [target])
             self.events.listening = True
+
+    def _follow(self) -> None:
+        """Make what submits what waits: not at the start, for it takes as long as the topic."""
+        self._furnish()
+        with self._furnished:
+            if not self._follows:
+                self._follower.furnish(self._queue_arns())
+                self._follows = True
+
+    def _catch_up(self) -> None:
+        """Jobs that something waits for may have ended with the twin's last life, and no event tells it."""
+        if self._follower.restore():
+            self._follow()
+            self._functions.start(cluster.FOLLOWER, "{}")
+
+    def _invoke(self, name: str, event: str) -> None:
+        if name != cluster.FOLLOWER or self._follower.hears(event):
+            self._functions.start(name, event)
+
+    def _queue_arns(self) -> list[str]:
+        return [self._place.arn("job-queue", name) for name in self._queues]
 
     def _as_a_function(self) -> Mapping[str, str]:
         return {

@@ -39,6 +39,9 @@ TOPIC: Final = f"arn:aws:sns:{REGION}:{ACCOUNT}:tutti-{STACK}-notices"
 ENDED_RULE: Final = f"tutti-{STACK}-ended"
 SCHEDULES: Final = f"tutti-{STACK}"
 SCHEDULER_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/tutti-{STACK}-scheduler"
+# What submits what waits for jobs' ends (`--after ID:any`), and where that lies.
+WAITING: Final = f"_after/{STACK}/"
+FOLLOWER: Final = f"tutti-{STACK}-after"
 # A node of the twin: one physical core and what an instance of 4 GiB offers a job.
 NODE_TYPE: Final = "c7i.large"
 NODE_VCPUS: Final = 2
@@ -204,6 +207,7 @@ def card(
         topic=TOPIC,
         scheduler_role=SCHEDULER_ROLE,
         schedule_group=SCHEDULES,
+        waiting=WAITING,
         twin=twin,
     )
 

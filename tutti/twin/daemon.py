@@ -263,6 +263,7 @@ class Twin:
     def _after_moto(self, call: Call, status: int) -> None:
         if call.signed.service == "s3" and 200 <= status < 300:
             self._mirror.note(call)
+            self._beside.note(call)
 
     def _secret(self, arn: str) -> str:
         if arn == cluster.SECRET_ARN:

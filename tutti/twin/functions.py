@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +37,8 @@ answer = getattr(importlib.import_module(module.replace("/", ".")), name)(json.l
 with open(sys.argv[4], "w") as out:
     json.dump(answer, out)
 """
+# A minute before the second try, two before the third (Lambda Developer Guide, error handling of asynchronous calls).
+AGAIN_S: Final = (60.0, 120.0)
 _INVOCATIONS: Final = "/invocations"
 
 
@@ -50,14 +52,22 @@ class Ended:
 
 class Functions:
     def __init__(
-        self, moto: Moto, logs: LogStore, environment: Callable[[], Mapping[str, str]], *, account: str, region: str
+        self,
+        moto: Moto,
+        logs: LogStore,
+        environment: Callable[[], Mapping[str, str]],
+        *,
+        account: str,
+        region: str,
+        again_s: Sequence[float] = AGAIN_S,
     ) -> None:
-        """`environment`: endpoint, region and keys, as a function finds them."""
+        """`environment`: endpoint, region and keys, as a function finds them. `again_s`: pauses between tries."""
         self._moto = moto
         self._logs = logs
         self._environment = environment
         self._account = account
         self._region = region
+        self._again_s = again_s
 
     def answer(self, call: Call) -> Answer | None:
         """Invoke, of Lambda's API; None for every other call."""
@@ -75,7 +85,7 @@ class Functions:
         return Answer(status=200, body=ended.answer.encode(), headers={"X-Amz-Executed-Version": "$LATEST", **failed})
 
     def start(self, name: str, event: str) -> None:
-        """Call a function and do not wait.
+        """Call a function and do not wait. Where it fails it is called twice more, as Lambda does.
 
         Raises
         ------
@@ -84,7 +94,7 @@ class Functions:
 
         """
         self._find(name)
-        threading.Thread(target=self.run, args=(name, event), name=f"function-{name}", daemon=True).start()
+        threading.Thread(target=self._run_until_good, args=(name, event), name=f"function-{name}", daemon=True).start()
 
     def run(self, name: str, event: str) -> Ended:
         """Call a function and wait for its end, its timeout at the latest.
@@ -106,6 +116,12 @@ class Functions:
         now = int(time.time() * 1000)
         self._logs.append(f"/aws/lambda/{name}", request, [(now, line) for line in lines])
         return ended
+
+    def _run_until_good(self, name: str, event: str) -> None:
+        for pause in (*self._again_s, 0.0):
+            if not self.run(name, event).error:
+                return
+            time.sleep(pause)
 
     def _find(self, name: str) -> Any:
         self._moto.ready()

@@ -98,6 +98,7 @@ ANSWERS = {
 ELSEWHERE = {
     "logs": "one object a line, below",
     "schedule-rm": "below",
+    "submit-after": "test_after_any_on_twin.py: it needs a job that runs",
     "twin-up": "below, with a home of its own",
     "twin-down": "the same",
     "checkpoints-save": "test_checkpoints_on_twin.py: it needs a program that answers",
