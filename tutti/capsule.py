@@ -299,7 +299,8 @@ def input_changes(uri: str, before: Mapping[str, Any], now: Mapping[str, Any]) -
     ):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            found.append(Problem(where=uri, what=f"{min(keys)}{more} {words[len(keys) > 1]}"))
+            name = "" if min(keys) == uri else f"{min(keys)}"
+            found.append(Problem(where=uri, what=f"{name}{more} {words[len(keys) > 1]}".strip()))
     if not found and (before["digest"], before["all"]) != (now["digest"], now["all"]):
         sizes = [
             f"{side['count']:,}{'' if side['all'] else ' or more'} of {side['bytes']:,} bytes" for side in (before, now)

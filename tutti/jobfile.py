@@ -100,6 +100,12 @@ def overlay(keys: Mapping[str, Any], where: Where, flags: Mapping[str, Any]) -> 
     return merged, origins
 
 
+def _not_set(name: str) -> str:
+    if "*" in name:
+        return f"no variable that is set here, and may travel, fits {name}"
+    return f"{name} is not set here; set it, or give its value: {name}=VALUE"
+
+
 def inherited(
     keys: Mapping[str, Any], where: Where, environ: Mapping[str, str], besides: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -118,11 +124,7 @@ def inherited(
     else:
         bare = [name for name, value in said.items() if value is None] if isinstance(said, Mapping) else []
     place = where.get("env", "env")
-    problems = [
-        Problem(where=where.get(f"env.{n}", place), what=f"{n} is not set here; set it, or give its value: {n}=VALUE")
-        for n in bare
-        if not environ.get(n)
-    ]
+    problems = [Problem(where=where.get(f"env.{n}", place), what=_not_set(n)) for n in bare if not environ.get(n)]
     if problems:
         raise InputError(problems)
     if isinstance(said, Mapping):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,21 +157,37 @@ class _Reader:
 
 
 def tail(
-    client: CloudWatchLogsClient, group: str, streams: Sequence[Stream], count: int, *, since_ms: int = 0
+    client: CloudWatchLogsClient,
+    group: str,
+    streams: Sequence[Stream],
+    count: int,
+    *,
+    since_ms: int = 0,
+    keep: Callable[[LogLine], bool] | None = None,
 ) -> list[LogLine]:
-    """The last `count` lines: of each stream its last ones alone are read."""
+    """The last `count` lines, or the last that `keep` says yes to: each stream is read from its end, and no further."""
     found: list[LogLine] = []
     for stream in streams:
-        answer = _or_nothing(
-            client.get_log_events,
-            client,
-            logGroupName=group,
-            logStreamName=stream.name,
-            startFromHead=False,
-            limit=min(PAGE, count),
-            **({"startTime": since_ms} if since_ms else {}),
-        )
-        found += [_line(event, stream) for event in answer.get("events", [])]
+        lines: list[LogLine] = []
+        limit, token = min(PAGE, count), ""
+        while len(lines) < count:
+            answer = _or_nothing(
+                client.get_log_events,
+                client,
+                logGroupName=group,
+                logStreamName=stream.name,
+                startFromHead=False,
+                limit=limit,
+                **({"startTime": since_ms} if since_ms else {}),
+                **({"nextToken": token} if token else {}),
+            )
+            page = [_line(event, stream) for event in answer.get("events", [])]
+            lines = [line for line in page if keep is None or keep(line)] + lines
+            following = answer.get("nextBackwardToken", "")
+            if keep is None or following in {"", token}:  # at the start, the same token comes back (API reference)
+                break
+            limit, token = PAGE, following
+        found += lines
     return sorted(found, key=_WHEN)[-count:]
 
 

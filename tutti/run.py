@@ -89,10 +89,18 @@ class Run:
         return read_all(self.cluster.logs, self.cluster.card.log_group, streams_of(known), since_ms=since_ms)
 
     @told
-    def tail(self, count: int, *, nodes: Sequence[int] = (), since_ms: int = 0) -> list[LogLine]:
-        """The last lines written so far; only the end of each stream is read."""
-        known = [n for n in self.nodes() if not nodes or n.index in nodes]
-        return tail(self.cluster.logs, self.cluster.card.log_group, streams_of(known), count, since_ms=since_ms)
+    def tail(
+        self,
+        count: int,
+        *,
+        nodes: Sequence[int] = (),
+        since_ms: int = 0,
+        keep: Callable[[LogLine], bool] | None = None,
+    ) -> list[LogLine]:
+        """The last lines written so far, of all or of those that `keep` says yes to; read from each stream's end."""
+        streams = streams_of(n for n in self.nodes() if not nodes or n.index in nodes)
+        group = self.cluster.card.log_group
+        return tail(self.cluster.logs, group, streams, count, since_ms=since_ms, keep=keep)
 
     def follow(
         self,

@@ -185,7 +185,7 @@ def test_changes_of_shared_inputs_are_named_before_the_gang_starts(tutti: Tutti,
     told = tutti("rerun", run.id)
     assert (told.returncode, told.stdout) == (2, "")
     assert f"{uri}: b is gone" in told.stderr
-    assert f"{uri}: a changed since" in told.stderr
+    assert f"{uri}: a changed since. As it is now: --anyway" in told.stderr
     anyway = tutti("rerun", run.id, "--anyway", "--wait")
     assert (anyway.returncode, "A" in anyway.stdout) == (0, True)
     looked = [job.id for job in list_jobs(cluster) if job.name == "look"]
@@ -221,3 +221,10 @@ def test_inputs_that_no_pool_can_look_at_are_a_problem_and_no_silence(cluster: C
 
 def jobs(cluster: Cluster) -> Counter[str]:
     return Counter(job.name for job in list_jobs(cluster))
+
+
+def test_an_input_that_is_one_file_is_named_once_where_it_changed() -> None:
+    uri = "shared:case/in.txt"
+    was: dict[str, Any] = {"known": True, "all": True, "count": 1, "bytes": 2, "digest": "a", "objects": {uri: "1"}}
+    [problem] = capsule.input_changes(uri, was, {**was, "digest": "b", "objects": {uri: "2"}})
+    assert str(problem) == f"{uri}: changed since"

@@ -224,7 +224,7 @@ def test_a_pattern_takes_the_caller_s_variables_but_no_secret_and_nothing_of_the
 
 
 def test_a_pattern_that_nothing_fits_is_told() -> None:
-    with pytest.raises(InputError, match=r"--env: WRF_\* is not set here"):
+    with pytest.raises(InputError, match=r"--env: no variable that is set here, and may travel, fits WRF_\*$"):
         inherited({"env": ["WRF_*"]}, {"env": "--env"}, {"MODEL": "big"})
 
 

@@ -128,6 +128,15 @@ def test_the_tail_of_a_log_is_its_end(tutti: Tutti, done: Run) -> None:
     assert tutti("logs", done.id, "--events", "--tail", "3").stdout.splitlines() == whole[-3:]
 
 
+def test_the_tail_and_the_head_of_a_log_are_of_the_lines_that_are_shown(tutti: Tutti, done: Run) -> None:
+    shown = tutti("logs", done.id).stdout.splitlines()
+    assert len(shown) < len(tutti("logs", done.id, "--events").stdout.splitlines())
+    several = len(shown) - 1
+    assert tutti("logs", done.id, "--tail", str(several)).stdout.splitlines() == shown[-several:]
+    assert tutti("logs", done.id, "--tail", "1000").stdout.splitlines() == shown
+    assert tutti("logs", done.id, "--head", str(several)).stdout.splitlines() == shown[:several]
+
+
 def test_a_node_that_the_job_has_not_is_refused(tutti: Tutti, done: Run) -> None:
     told = tutti("logs", done.id, "--node", "2")
     assert told.returncode == 2

@@ -51,7 +51,7 @@ def hosts(
     if json:
         print(as_json([asdict(h) for h in found]))
     elif not found:
-        print("no instance and no node of these" if ids else "no instance is up, and no node runs")
+        print("none of these has an instance or a node now" if ids else "no instance is up, and no node runs")
     elif not any(h.instance for h in found):
         print(_nodes(found))
     elif in_detail:

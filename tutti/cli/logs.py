@@ -84,14 +84,20 @@ def logs(
     nodes = checked_nodes(run, node or [])
     wanted = Wanted(ranks=frozenset(rank or []), attempt=attempt, pattern=pattern)
     found: Iterable[LogLine]
+
+    def told(line: LogLine) -> bool:
+        """Whether it is shown: what nodes measure and pass on to each other is not, and counts for nothing."""
+        return wanted(line) and (json or rendered(line, events=events, out=sys.stdout) is not None)
+
     if follow:
         # from the first of the last lines on; some of its own millisecond may come along
-        back = run.tail(tail, nodes=nodes, since_ms=since_ms) if tail else []
+        back = run.tail(tail, nodes=nodes, since_ms=since_ms, keep=told) if tail else []
         found = filter(wanted, followed(run, nodes, back[0].at_ms if back else since_ms, period_s))
     elif tail and wanted.everything:
-        found = run.tail(tail, nodes=nodes, since_ms=since_ms)
+        found = run.tail(tail, nodes=nodes, since_ms=since_ms, keep=told)
     else:
         found = filter(wanted, run.logs(nodes=nodes, since_ms=since_ms))
+        found = filter(told, found) if tail or head else found
         found = deque(found, maxlen=tail) if tail else found
     out = sys.stdout
     gauge = Gauge(sys.stderr) if follow else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -45,7 +46,7 @@ def rerun(
         say(f"a small job looks at {', '.join(known)} ...")
         problems = changes(cluster, kept, known)
     if problems and not anyway:
-        raise InputError(problems)
+        raise InputError([p if p.remedy else replace(p, remedy="As it is now: --anyway") for p in problems])
     for problem in problems:
         say(f"tutti: {problem}", "yellow")
     document = batch.signed(capsule.again(kept), cluster.user)

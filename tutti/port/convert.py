@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tutti.errors import InputError, Problem
 from tutti.port import awsbsub, body, pbs, slurm
 from tutti.port.ported import Port
 from tutti.port.script import logical_lines, read
+
+_INDEX: Final = "AWS_BATCH_JOB_ARRAY_INDEX"
 
 
 def convert(text: str, name: str) -> list[Port]:
@@ -51,11 +55,11 @@ def _directives(text: str, dialect: object) -> Port:
             del port.keys["ranks_per_node"]
     elif "nodes" in port.keys and "array" in port.keys:
         size = port.keys.pop("array")
-        line = next(line for line in script.directives)
-        port.lose(
-            line,
-            f"AWS Batch has no arrays of multi-node jobs: run the {size} with tutti sweep",
-            text=f"an array of {size}",
-        )
+        first, step = port.numbers
+        numbers = f"{first} to {first + (size - 1) * step}" + (f" in steps of {step}" if step > 1 else "")
+        why = f"AWS Batch has no arrays of multi-node jobs: run the {size} ({numbers}) with tutti sweep"
+        if _INDEX in str(port.keys.get("command")):
+            why += f", the sweep's parameter in place of ${_INDEX}, which is empty here"
+        port.lose(port.array_line or script.directives[0], why, text=f"an array of {size}")
     port.lost = sorted(dict.fromkeys(port.lost), key=lambda item: item.line)
     return port

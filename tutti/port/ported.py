@@ -46,6 +46,7 @@ class Port:
     lost: list[Lost] = field(default_factory=list)
     ranks: int | None = None
     numbers: tuple[int, int] = (0, 1)  # of an array's elements: the first, and the step to the next
+    array_line: Line | None = None  # that asks for an array
 
     @property
     def renumbered(self) -> bool:

@@ -158,7 +158,24 @@ def test_an_array_of_multi_node_jobs_goes_to_sweep() -> None:
         """)
     assert "array" not in port.keys
     assert port.keys["nodes"] == 2
-    assert any("tutti sweep" in item.why for item in port.lost)
+    assert [(item.line, "tutti sweep" in item.why, "is empty here" in item.why) for item in port.lost] == [
+        (2, True, False)
+    ]
+
+
+def test_an_array_of_multi_node_jobs_is_named_at_its_line_with_its_numbers_and_with_the_variable_that_is_empty() -> (
+    None
+):
+    port = ported("""
+        #!/bin/bash
+        #SBATCH --nodes=2 --ntasks-per-node=2
+        #SBATCH --array=1-9:2
+        srun ./a.out $SLURM_ARRAY_TASK_ID
+        """)
+    [lost] = port.lost
+    assert (lost.line, lost.text) == (3, "an array of 5")
+    assert "run the 5 (1 to 9 in steps of 2) with tutti sweep" in lost.why
+    assert "the sweep's parameter in place of $AWS_BATCH_JOB_ARRAY_INDEX, which is empty here" in lost.why
 
 
 def test_a_chain_of_jobs_names_the_dependency() -> None:
