@@ -61,13 +61,13 @@ def in_words(happening: Happening) -> str:
         case Event.HOST:
             return _origin(happening)
         case Event.ASSEMBLED:
-            return f"assembled: {f.get('nodes', '?')} nodes{took}"
+            return f"assembled: {_many(f.get('nodes', '?'), 'node')}{took}"
         case Event.STAGED:
             return f"staged: {size(f.get('bytes', 0))}{took}"
         case Event.UPLOADED:
             return f"uploaded: {size(f.get('bytes', 0))}{took}"
         case Event.LAUNCHED:
-            return f"launched: {f.get('ranks', '?')} ranks with {f.get('mpi', '?')}{took}"
+            return f"launched: {_many(f.get('ranks', '?'), 'rank')} with {f.get('mpi', '?')}{took}"
         case Event.PROGRESS:
             total, rate = f.get("total"), f.get("rate")
             share = f" of {total}" if total else ""
@@ -88,6 +88,10 @@ def in_words(happening: Happening) -> str:
             return f"ended with code {f.get('code', '?')}{took}"
         case _:
             return f"{happening.event.value}{took}"
+
+
+def _many(count: object, of: str) -> str:
+    return f"{count} {of}" if count == 1 else f"{count} {of}s"
 
 
 def _origin(happening: Happening) -> str:

@@ -158,7 +158,8 @@ def _fetch(cluster: Cluster, sides: Sides, items: Sequence[Item], moved: Moved) 
 def _check(cluster: Cluster, sides: Sides, wanted: Wanted) -> None:
     """What can be said before anything is looked at there."""
     if sides.up and not sides.here.is_dir():
-        remedy = f"To bring a folder of the bucket here, name it whole: s3://{cluster.card.bucket}/..."
+        path = "..." if sides.here.is_absolute() else f"{cluster.card.prefix}{sides.here}"
+        remedy = f"To bring a folder of the bucket here, name it whole: s3://{cluster.card.bucket}/{path}"
         raise NotFoundError(f"{sides.here}: no such folder here. {remedy}")
     if not sides.up and sides.here.exists() and not sides.here.is_dir():
         raise InputError([Problem(where=str(sides.here), what="is no folder; sync works with folders")])

@@ -181,7 +181,7 @@ def its_code(facts: Facts) -> Finding | None:
     job = facts.job
     if job is None or job.state != "FAILED":
         return None
-    evidence = "\n".join(facts.log[-5:])
+    evidence = "\n".join(list(dict.fromkeys(facts.log))[-5:])  # ranks that fail alike say the same
     match job.exit_code:
         case None:
             return Finding(

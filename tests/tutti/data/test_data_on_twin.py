@@ -137,7 +137,7 @@ def test_what_does_not_travel_is_told(tutti: Tutti, cluster: Cluster, tmp_path: 
         (
             ("nowhere", "x"),
             3,
-            "nowhere: no such folder here. To bring a folder of the bucket here, name it whole: s3://",
+            "nowhere: no such folder here. To bring a folder of the bucket here, name it whole: s3://BUCKET/PREFIX/nowhere",
         ),
         (("HERE", "shared:input", "--delete"), 2, "--delete is for a folder below it"),
         (("HERE", "", "--delete"), 2, "--delete is for a folder below it"),
@@ -158,6 +158,7 @@ def test_a_sync_that_cannot_be_meant_is_refused_before_anything_is_changed(
     for word, place in places.items():
         words = tuple(w.replace(word, place) for w in words)
     told = tutti("data", "sync", *words)
+    said = said.replace("BUCKET/PREFIX/", f"{cluster.card.bucket}/{cluster.card.prefix}")
     assert (told.returncode, said in " ".join(told.stderr.split())) == (code, True), told.stderr
     assert keys(cluster, "full/") == ["x"]
 

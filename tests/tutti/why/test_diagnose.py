@@ -174,6 +174,12 @@ def test_what_could_not_be_asked_is_blamed_for_nothing() -> None:
         assert found.code == "not-known"
 
 
+def test_what_ranks_say_alike_is_evidence_once() -> None:
+    found = diagnose(failed(9, log=("bound", "no mesh", "no mesh", "no mesh", "no mesh", "no mesh")))
+    assert found is not None
+    assert found.evidence == "bound\nno mesh"
+
+
 def test_the_numbers_are_in_the_words() -> None:
     found = diagnose(facts(queue=replace(QUEUE, environments=(replace(ENVIRONMENT, max_vcpus=16),))))
     assert found is not None
