@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tutti.cli.common import InterruptedByUserError, Json, cluster_of, interrupted, new_app
+from tutti.cli.common import Json, cluster_of, interrupted, new_app
 from tutti.cli.moving import Moving
+from tutti.cli.question import confirmed
 from tutti.cli.screen import ago, as_json, say, table
 from tutti.core.events import size
 from tutti.errors import Exit
@@ -130,22 +131,23 @@ def sync(
     _warn(planned.notes)
     if dry_run:
         failed = _failures(found.blocked)
-        print(_answer(planned, failed, sent=0, dry_run=True) if json else _dry(found))
+        print(_answer(planned, failed, dry_run=True) if json else _dry(found))
         return Exit.FAILED if failed else Exit.DONE
-    if found.remove and not yes and sys.stdin.isatty() and not confirmed(planned):
-        print("nothing was changed")
-        return Exit.DONE
+    if found.remove and not yes and sys.stdin.isatty():
+        with interrupted("interrupted; nothing was changed"):
+            sure = confirmed(f"remove {_files(len(found.remove))} of {planned.sides.target} ({_some(found.remove)})?")
+        if not sure:
+            print("nothing was changed")
+            return Exit.DONE
     if found.remove:
         _warn([f"removes {_files(len(found.remove))} of {planned.sides.target}: {_some(found.remove)}"])
     with interrupted(GOES_ON), Moving(sys.stderr, files=len(found.send), of=found.bytes) as moving:
         done = carry_out(cluster, planned, moved=moving, tell=_tell(moving, json=json))
     failed = _failures(done.failed)
     if json:
-        print(_answer(planned, failed, sent=done.files, dry_run=False))
+        print(_answer(planned, failed, sent=done.files, removed=done.removed, dry_run=False))
     else:
-        print(
-            f"{_files(done.files)} sent, {len(found.remove)} removed, {found.same} the same -> {planned.sides.target}"
-        )
+        print(f"{_files(done.files)} sent, {done.removed} removed, {found.same} the same -> {planned.sides.target}")
     return Exit.FAILED if failed else Exit.DONE
 
 
@@ -167,23 +169,7 @@ def rm(
     print(as_json({"removed": count}) if json else f"{count} removed")
 
 
-def confirmed(planned: Planned) -> bool:
-    """Ask before files are removed.
-
-    Raises
-    ------
-    InterruptedByUserError
-        Ctrl-C, or the end of the input.
-    """
-    gone = planned.difference.remove
-    what = f"remove {_files(len(gone))} of {planned.sides.target} ({_some(gone)})?"
-    try:
-        return typer.confirm(what, default=False, err=True)
-    except typer.Abort as error:
-        raise InterruptedByUserError("interrupted; nothing was changed") from error
-
-
-def _answer(planned: Planned, failed: list[dict[str, str]], *, sent: int, dry_run: bool) -> str:
+def _answer(planned: Planned, failed: list[dict[str, str]], *, dry_run: bool, sent: int = 0, removed: int = 0) -> str:
     found = planned.difference
     changes = [{"do": "remove", "name": name, "why": "", "bytes": 0} for name in found.remove]
     changes += [{"do": "send", "name": c.item.name, "why": c.why.value, "bytes": c.item.size} for c in found.send]
@@ -193,7 +179,7 @@ def _answer(planned: Planned, failed: list[dict[str, str]], *, sent: int, dry_ru
             "target": planned.sides.target,
             "dry_run": dry_run,
             "sent": sent,
-            "removed": 0 if dry_run else len(found.remove),
+            "removed": removed,
             "same": found.same,
             "changes": changes,
             "failed": failed,

@@ -28,9 +28,10 @@ def nothing(_: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of files: how many arrived, those that did not and why, and what was left out."""
+    """What became of files: how many arrived and went, those that did not and why, and what was left out."""
 
     files: int
+    removed: int = 0
     failed: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -51,9 +52,14 @@ def put(
     ------
     NotFoundError
         A source is not there; nothing is sent then.
+    InputError
+        A source is a pipe, a socket or a device; nothing is sent then.
     """
     if missing := [str(s) for s in sources if not s.exists()]:
         raise NotFoundError(f"{', '.join(missing)}: no such file or folder here")
+    if odd := [s for s in sources if not (s.is_file() or s.is_dir())]:
+        what = "is neither a file nor a folder"
+        raise InputError([Problem(where=str(s), what=what, remedy="Write it into a file first") for s in odd])
     at = place.key if place.shared is None else place.shared
     into = at.endswith("/") or at == "" or len(sources) > 1
     trees = [(source, walk(str(source))) for source in sources]

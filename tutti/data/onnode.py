@@ -8,6 +8,7 @@ An order and its answer are JSON: `input/order.json` has `do`, `path` (below the
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 HALF = re.compile(r"\.tutti-[0-9a-f]{16}\.part")
 MISSING = 3  # the exit code where the path is not there
 CHUNK = 1 << 20
+LEADS_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 Answer = dict[str, Any]
 
 
@@ -80,9 +82,11 @@ def walk(root: str, skip: Callable[[str, bool], bool] = lambda _name, _is_folder
             try:
                 facts = entry.stat()
             except OSError as error:
-                if entry.is_symlink() and not skip(name, False):
+                if skip(name, False):
+                    continue
+                if entry.is_symlink() and error.errno in LEADS_NOWHERE:
                     tree.notes.append(f"{name}: a link that leads nowhere; left out")
-                elif not skip(name, False):
+                else:
                     tree.problems.append(f"{name}: {error.strerror}")
                 continue
             is_folder = stat.S_ISDIR(facts.st_mode)
@@ -106,18 +110,25 @@ def walk(root: str, skip: Callable[[str, bool], bool] = lambda _name, _is_folder
 def publish(half: str, target: str, modified_ns: int, executable: bool) -> None:
     """Give a file that is whole its time, its mode and its name, at once."""
     if executable:
-        os.chmod(half, os.stat(half).st_mode | 0o111)  # noqa: S103  a program stays one, for all who may read it
+        mode = os.stat(half).st_mode
+        os.chmod(half, mode | (mode & 0o444) >> 2)  # a program stays one, for all who may read it
     os.utime(half, ns=(modified_ns, modified_ns))
     os.replace(half, target)
 
 
 def remove_files(root: str, names: list[str]) -> list[tuple[str, str]]:
-    """Remove files below `root`, and folders that this leaves empty; what could not be removed, and why."""
+    """Remove files below `root`, and folders that this leaves empty; what could not be removed, and why.
+
+    Behind a link to a folder nothing is removed: it is somebody else's.
+    """
     failed = []
     for name in names:
+        folder = os.path.dirname(name)
+        if link := _link_in(root, folder):
+            failed.append((name, f"stays, for it lies behind a link: {link}"))
+            continue
         try:
             os.remove(os.path.join(root, name))
-            folder = os.path.dirname(name)
             while folder and not os.listdir(os.path.join(root, folder)):
                 os.rmdir(os.path.join(root, folder))
                 folder = os.path.dirname(folder)
@@ -126,6 +137,16 @@ def remove_files(root: str, names: list[str]) -> list[tuple[str, str]]:
         except OSError as error:
             failed.append((name, str(error.strerror)))
     return failed
+
+
+def _link_in(root: str, folder: str) -> str:
+    """The first link on the way from `root` to a folder below it; empty where there is none."""
+    way = ""
+    for part in folder.split("/"):
+        way = os.path.join(way, part)
+        if part and os.path.islink(os.path.join(root, way)):
+            return way
+    return ""
 
 
 def _found(name: str, facts: os.stat_result) -> Found:
@@ -214,6 +235,7 @@ def _flush(file: str) -> None:
 
 
 def _rm(path: str, order: Answer) -> Answer:
+    path = path.rstrip("/")  # with a slash behind it, a link would be the folder that it leads to
     if not os.path.isdir(path) or os.path.islink(path):
         os.remove(path)
         return {"removed": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -68,8 +69,16 @@ def place_of(card: Card, text: str) -> Place:
     if ".." in text.removeprefix(SHARED_SCHEME).split("/"):
         raise InputError([Problem(where=text, what="leaves the group's own place; allowed are paths without '..'")])
     if text.startswith(SHARED_SCHEME):
-        return Place(shared=text.removeprefix(SHARED_SCHEME).lstrip("/"))
+        return Place(shared=_plain(text.removeprefix(SHARED_SCHEME)))
     if text.startswith(S3_SCHEME):
         bucket, _, key = text.removeprefix(S3_SCHEME).partition("/")
         return Place(bucket=bucket, key=key)
     return Place(bucket=card.bucket, key=card.prefix + text.lstrip("/"))
+
+
+def _plain(path: str) -> str:
+    """A path below the shared folder by its one spelling: `./input//.` is `input/`. Its last slash says: a folder."""
+    normal = posixpath.normpath(path.lstrip("/"))
+    if normal == ".":
+        return ""
+    return normal + "/" * path.endswith(("/", "/."))

@@ -134,7 +134,11 @@ def carry_out(cluster: Cluster, planned: Planned, *, moved: Moved, tell: Tell = 
         failed = remove_files(str(sides.here), list(found.remove))
         failed += _fetch(cluster, sides, items, moved)
     lost = {name for name, _ in failed}
-    return Outcome(files=sum(item.name not in lost for item in items), failed=(*found.blocked, *failed))
+    return Outcome(
+        files=sum(item.name not in lost for item in items),
+        removed=sum(name not in lost for name in found.remove),
+        failed=(*found.blocked, *failed),
+    )
 
 
 def _fetch(cluster: Cluster, sides: Sides, items: Sequence[Item], moved: Moved) -> list[tuple[str, str]]:
@@ -180,18 +184,28 @@ def _there(
         return found, [], []
     sums = {item.name: item.size for item in here} if wanted.checksum else {}
     try:
-        return shared.walk(cluster, place.shared, sums)
+        found, notes, unseen = shared.walk(cluster, place.shared, sums)
     except NotFoundError:
         if not sides.up:
             raise
         return [], [], []
+    if any(not item.name for item in found):
+        what = "is a file; sync works with folders"
+        raise InputError([Problem(where=str(place), what=what, remedy="For a file: tutti data get, tutti data put")])
+    return found, notes, unseen
 
 
 def _same_content(sides: Sides) -> Callable[[Item, Item], bool]:
-    """Whether a file here is the one there: by what the place lists of its content, an ETag or an MD5."""
+    """Whether a file here is the one there: by what the place lists of its content, an ETag or an MD5.
+
+    One that cannot be read counts as another: moving it says why.
+    """
 
     def same(source: Item, target: Item) -> bool:
         mine, other = (source, target) if sides.up else (target, source)
-        return bool(other.mark) and etag.is_content(sides.here / mine.name, other.mark)
+        try:
+            return bool(other.mark) and etag.is_content(sides.here / mine.name, other.mark)
+        except OSError:
+            return False
 
     return same

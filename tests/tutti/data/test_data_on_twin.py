@@ -101,6 +101,20 @@ def test_a_bucket_s_folder_and_one_here_are_made_alike_both_ways(
     assert "-rf" in keys(cluster, f"{name}/"), "what is excluded is left alone there too"
 
 
+def test_what_lies_behind_a_link_out_of_the_folder_stays_and_is_told(
+    tutti: Tutti, cluster: Cluster, tmp_path: Path
+) -> None:
+    name = f"sync/{uuid4().hex}"
+    cluster.s3.put_object(Bucket=cluster.card.bucket, Key=f"{cluster.card.prefix}{name}/x", Body=b"1")
+    here, outside = filled(tmp_path / "here", ("old",)), filled(tmp_path / "outside", ("far",))
+    (here / "link").symlink_to(outside)
+    told = tutti("data", "sync", f"s3://{cluster.card.bucket}/{cluster.card.prefix}{name}", str(here), "--delete")
+    assert told.returncode == 1
+    assert "link/far: stays, for it lies behind a link: link" in told.stderr
+    assert told.stdout.startswith("1 file sent, 1 removed, 0 the same")
+    assert (texts(outside), {p.name for p in here.iterdir()}) == ({"far": "of far"}, {"link", "x"})
+
+
 def test_content_is_compared_where_that_is_asked_for(tutti: Tutti, tmp_path: Path) -> None:
     name, here = f"sync/{uuid4().hex}", filled(tmp_path / "here", ("one", "other"))
     tutti("data", "sync", str(here), name)
@@ -108,6 +122,13 @@ def test_content_is_compared_where_that_is_asked_for(tutti: Tutti, tmp_path: Pat
     os.utime(here / "one", (1_600_000_000, 1_600_000_000))  # older than the object: its time tells nothing
     assert counts(tutti("data", "sync", str(here), name, "--json")) == (0, 0, 2)
     assert counts(tutti("data", "sync", str(here), name, "--checksum", "--json")) == (1, 0, 1)
+
+
+def test_a_pipe_is_no_file_to_put(tutti: Tutti, cluster: Cluster, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    told = tutti("data", "put", str(tmp_path / "pipe"), "pipes/")
+    assert (told.returncode, "is neither a file nor a folder" in told.stderr) == (2, True)
+    assert keys(cluster, "pipes/") == []
 
 
 def test_what_does_not_travel_is_told(tutti: Tutti, cluster: Cluster, tmp_path: Path) -> None:
@@ -140,6 +161,7 @@ def test_what_does_not_travel_is_told(tutti: Tutti, cluster: Cluster, tmp_path: 
             "nowhere: no such folder here. To bring a folder of the bucket here, name it whole: s3://BUCKET/PREFIX/nowhere",
         ),
         (("HERE", "shared:input", "--delete"), 2, "--delete is for a folder below it"),
+        (("HERE", "shared:.", "--delete"), 2, "--delete is for a folder below it"),
         (("HERE", "", "--delete"), 2, "--delete is for a folder below it"),
         (("s3://BUCKET/nothing/there", "HERE"), 3, "nothing is there"),
         (("HERE/file", "x"), 3, "no such folder here"),
@@ -286,6 +308,9 @@ def test_a_shared_folder_and_one_here_are_made_alike_both_ways(tutti: Tutti, clu
     assert data_jobs(cluster) - before == 5, "where nothing differs, it looks and no more"
     assert counts(tutti("data", "sync", place, str(back), "--json")) == (len(ODD) - 1, 0, 0)
     assert texts(back) == texts(here)
+    of_a_file = tutti("data", "sync", f"{place}/a b", str(back), "--delete", "--yes")
+    assert (of_a_file.returncode, "is a file; sync works with folders" in of_a_file.stderr) == (2, True)
+    assert texts(back) == texts(here)
     assert keys(cluster, PASSING) == []
 
 
@@ -333,6 +358,6 @@ def test_a_job_that_gives_no_answer_is_told_with_its_last_words(
         shared.ls(cluster, "")
 
 
-@pytest.mark.parametrize("place", ["../other", "shared:../x", "shared:input", ""])
+@pytest.mark.parametrize("place", ["../other", "shared:../x", "shared:input", "shared:.", "shared:./input//.", ""])
 def test_what_is_not_the_user_s_to_remove_is_refused(tutti: Tutti, place: str) -> None:
     assert tutti("data", "rm", "-r", place).returncode == 2

@@ -84,6 +84,28 @@ def test_what_goes_goes_first_and_folders_that_it_leaves_empty_with_it(tmp_path:
     assert (tmp_path / "shared" / "into" / "a").read_text() == "now a file"
 
 
+def test_nothing_is_removed_behind_a_link_that_leads_out_of_the_folder(tmp_path: Path) -> None:
+    put(tmp_path, {"keep": "1"})
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "far").write_text("somebody else's")
+    (tmp_path / "shared" / "into" / "link").symlink_to(outside)
+    assert put(tmp_path, {}, remove=["link/far", "keep"]) == {
+        "failed": [["link/far", "stays, for it lies behind a link: link"]]
+    }
+    assert (outside / "far").read_text() == "somebody else's"
+    assert not (tmp_path / "shared" / "into" / "keep").exists()
+
+
+def test_a_link_is_removed_and_never_what_it_leads_to(tmp_path: Path) -> None:
+    put(tmp_path, {"folder/x": "1"})
+    link = tmp_path / "shared" / "into" / "link"
+    link.symlink_to("folder")
+    assert run(tmp_path, {"do": "rm", "path": "into/link/", "recursive": True}) == (0, {"removed": 1})
+    assert not link.is_symlink()
+    assert (tmp_path / "shared" / "into" / "folder" / "x").read_text() == "1"
+
+
 def test_one_file_that_cannot_be_written_keeps_no_other_back(tmp_path: Path) -> None:
     put(tmp_path, {"a/b": "1"})
     failed = put(tmp_path, {"a": "a folder is in its way", "c": "fine"})["failed"]
@@ -156,3 +178,11 @@ def test_a_folder_that_cannot_be_read_is_a_problem_and_no_empty_folder(
     monkeypatch.setattr(os, "scandir", scandir)
     tree = walk(str(tmp_path))
     assert ([f.name for f in tree.files], tree.empty, tree.problems) == (["file"], [], ["shut/: Permission denied"])
+
+
+def test_a_link_that_cannot_be_looked_at_is_a_problem_and_no_link_to_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "long").symlink_to("x" * 300)
+    tree = walk(str(tmp_path))
+    assert tree.notes == ["loop: a link that leads nowhere; left out"]
+    assert tree.problems == ["long: File name too long"], "what cannot be seen must keep --delete from its copy"
