@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,8 +23,10 @@ AT_HOME: Final = (
     "AWS_*", "TUTTI_*", "PCLUSTER_*", "HOME", "USER", "LOGNAME", "PATH", "LD_LIBRARY_PATH", "PWD", "OLDPWD", "SHELL",
     "SHLVL", "_", "TERM", "TERMCAP", "LESS_TERMCAP_*", "DISPLAY", "HOSTNAME", "MAIL", "COLUMNS", "LINES", "VCPUS",
     "SSH_*", "XDG_*", "DBUS_*", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV*",
-    "*TOKEN*", "*SECRET*", "*PASSW*", "*CREDENTIAL*", "*KEY", "*_PAT",
+    "*TOKEN*", "*SECRET*", "*PASSW*", "*PASSPHRASE*", "*PASS", "*_PWD", "*CREDENTIAL*", "*_CREDS", "*KEY", "*_KEYS",
+    "*_PAT", "*_AUTH", "*_AUTH_*", "*COOKIE*", "*WEBHOOK*", "*CONNECTION_STRING*", "*_DSN",
 )  # fmt: skip
+_SIGNED_IN: Final = re.compile(r"://[^/@\s]*:[^/@\s]+@")  # an address with a password in it, such as a proxy's
 
 
 class JobFile(Job):
@@ -111,7 +114,8 @@ def inherited(
 ) -> dict[str, Any]:
     """The keys with the caller's values for variables that have none: `--env NAME`, or `env: {NAME: }` in a file.
 
-    A NAME with a `*` is a pattern: all of the caller's variables that fit, but those of `besides` and AT_HOME.
+    A NAME with a `*` is a pattern: all of the caller's variables that fit, but those of `besides` and AT_HOME, in
+    capital letters or small, and those whose value is an address with a password in it.
 
     Raises
     ------
@@ -147,8 +151,15 @@ def _fitting(item: Any, bare: bool, environ: Mapping[str, str], besides: Sequenc
     if not (bare and isinstance(item, str) and "*" in item):
         return [item]
     known = [n for n, value in environ.items() if value and n.isidentifier() and fnmatch.fnmatchcase(n, item)]
-    out = (*AT_HOME, *besides)
-    return [n for n in known if not any(fnmatch.fnmatchcase(n, pattern) for pattern in out)] or [item]
+    return [n for n in known if not (_stays(n, environ[n]) or _fits(n, besides))] or [item]
+
+
+def _stays(name: str, value: str) -> bool:
+    return _fits(name.upper(), AT_HOME) or bool(_SIGNED_IN.search(value))
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def check(keys: Mapping[str, Any], where: Where) -> JobFile:

@@ -214,11 +214,15 @@ def test_a_pattern_takes_the_caller_s_variables_but_no_secret_and_nothing_of_the
         "GITHUB_TOKEN": "x",
         "API_KEY": "x",
         "MY_PASSWORD": "x",
+        "npm_config_token": "x",
+        "GPG_PASSPHRASE": "x",
+        "MYSQL_PWD": "x",
+        "https_proxy": "http://me:word@proxy.example:3128",
         "EMPTY": "",
     }
-    ours = {"OMP_PLACES": "cores", "MODEL": "big", "EDITOR": "vi"}
+    ours = {"OMP_PLACES": "cores", "MODEL": "big", "EDITOR": "vi", "SITE": "https://example.org:8080/a@b"}
     keys = inherited({"command": ["x"], "env": said}, {}, {**desk, **ours}, ["EDI*"])
-    assert check(keys, {}).env == {"OMP_PLACES": "sockets", "MODEL": "big"}
+    assert check(keys, {}).env == {"OMP_PLACES": "sockets", "MODEL": "big", "SITE": ours["SITE"]}
     by_name = inherited({"command": ["x"], "env": ["GITHUB_TOKEN"]}, {}, desk)
     assert check(by_name, {}).env == {"GITHUB_TOKEN": "x"}
 
