@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+from tutti.errors import TuttiError
 from tutti.job import Job
 from tutti.why.diagnose import check_up, diagnose
 from tutti.why.gather import facts_of_job, facts_of_queue
@@ -118,7 +120,8 @@ def _run(cluster: Cluster, check: str, jobs: list[Job]) -> tuple[Result, list[Ru
         ended = [run.wait() for run in runs]
     except BaseException:
         for run in runs:
-            run.cancel("tutti doctor was interrupted")
+            with suppress(TuttiError):  # the first error is the one to tell
+                run.cancel("tutti doctor waits for it no longer")
         raise
     seconds = time.monotonic() - began
     failed = next((job for job in ended if job.code), None)

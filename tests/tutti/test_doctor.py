@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from typing import Any, cast
 
-from tutti import Cluster, Job
+import pytest
+
+from tutti import Cluster, Job, doctor
+from tutti.aws import ExpiredError
+from tutti.errors import ServiceError
 
 Tutti = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -76,3 +81,27 @@ def test_nothing_is_wrong_with_a_job_that_is_done(tutti: Tutti, cluster: Cluster
     (row,) = (row for row in rows if row["key"] == "fine")
     assert row["runs"] == 1
     assert row["node_hours"] * 3600 >= 120
+
+
+class Unreachable:
+    """A job whose submission answers, and nothing after it."""
+
+    def __init__(self) -> None:
+        self.asked_to_end = False
+
+    def submit(self, _: Cluster) -> Unreachable:
+        return self
+
+    def wait(self) -> None:
+        raise ExpiredError("the credentials have expired")
+
+    def cancel(self, _: str) -> bool:
+        self.asked_to_end = True
+        raise ServiceError("nor can it be cancelled")
+
+
+def test_jobs_that_cannot_be_cancelled_hide_neither_the_first_error_nor_each_other() -> None:
+    jobs: list[Any] = [Unreachable(), Unreachable()]
+    with pytest.raises(ExpiredError, match="expired"):
+        doctor._run(cast("Cluster", None), "two jobs", jobs)
+    assert all(job.asked_to_end for job in jobs)
