@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tutti.cluster import Cluster
 
 # Links to the inputs are made for every job with `input_to: shared`, and this one is looked at by nobody.
-COMMAND: Final = ("sh", "-c", 'rm -rf "$TUTTI_SHARED/work/$AWS_BATCH_JOB_ID"')
+COMMAND: Final = ("sh", "-c", 'rm -rf "${TUTTI_SHARED:?}/work/${AWS_BATCH_JOB_ID:?}"')
 
 
 def shared_inputs(kept: Mapping[str, Any]) -> tuple[list[str], list[str]]:
