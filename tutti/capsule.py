@@ -140,8 +140,8 @@ def _object(cluster: Cluster, name: str) -> dict[str, Any] | None:
     found = cluster.s3.list_objects_v2(Bucket=cluster.card.bucket, Prefix=name, MaxKeys=1).get("Contents", [])
     if [o["Key"] for o in found] != [name]:
         return None
-    read: dict[str, Any] = json.loads(cluster.s3.get_object(Bucket=cluster.card.bucket, Key=name)["Body"].read())
-    return read
+    document: dict[str, Any] = json.loads(cluster.s3.get_object(Bucket=cluster.card.bucket, Key=name)["Body"].read())
+    return document
 
 
 def _schedule_of(cluster: Cluster, job_id: str) -> str:

@@ -15,17 +15,10 @@ from workload.documents import OPEN_RANGE, name_values
 from workload.settings import variable
 from workload.vault.lock import next_line
 
-# What the definition and the platform say, and not the submission.
 SCHEDULE: Final = variable("schedule")
+# What the definition, the platform and the schedule say, and not the submission.
 NOT_OURS: Final = frozenset(
-    {
-        Variable.SECRET,
-        Variable.PORT,
-        Variable.SHARED,
-        Variable.STACK,
-        Variable.BUCKET,
-        SCHEDULE,
-    }  # nor who sent it before
+    {Variable.SECRET, Variable.PORT, Variable.SHARED, Variable.STACK, Variable.BUCKET, SCHEDULE}
 )
 CHECKPOINT: Final = variable("checkpoint")
 
