@@ -198,7 +198,7 @@ def _program(port: Port, line: Line, variables: Variables) -> list[str]:
     at = 0
     while at < len(words) and _ASSIGNMENT.fullmatch(words[at]):
         name, _, value = words[at].partition("=")
-        _variable(port, name, variables.expanded(value), line)
+        _variable(port, name, variables.expanded(value.removesuffix(";")), line)  # also `N=2; srun ...`
         at += 1
     if words[at : at + 1] == ["time"]:
         at += 1
@@ -220,7 +220,9 @@ def _program(port: Port, line: Line, variables: Variables) -> list[str]:
             "redirections and pipes are a shell's: the log keeps all output (tutti logs)",
             text=" ".join(words[end:]),
         )
-    plain = [variables.expanded(port.substituted(word, line)) for word in words[:end]]
+    told = [port.substituted(word, line) for word in words[:end]]
+    quoted = [word.startswith("'") for word in raw[:end]]  # where a shell expands nothing
+    plain = [t if whole else variables.expanded(t) for t, whole in zip(told, quoted, strict=True)]
     if not port.renumbered and not any(needs_shell(word) for word in _still(plain, raw[:end])):
         return plain
     known = len(port.lost)

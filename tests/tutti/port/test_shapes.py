@@ -231,3 +231,30 @@ def test_sums_of_a_shell() -> None:
     assert arithmetic("$((1 / 0))") is None
     assert arithmetic("$((2 ** 99))") is None
     assert arithmetic("$((x + 1))") is None
+
+
+def test_what_stands_in_single_quotes_reaches_the_program_as_it_stands() -> None:
+    port = ported("""
+        #!/bin/bash
+        #SBATCH -N 2
+        export A="x y"
+        srun ./show "$A" '$A'
+        """)
+    done = subprocess.run(
+        ["sh", "-c", port.keys["command"][-1].replace("./show", "printf '%s\\n'")],
+        env={**port.keys["env"], "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["x y", "$A"]
+
+
+def test_a_variable_before_the_launcher_on_its_line_has_its_value_without_the_semicolon() -> None:
+    port = ported("""
+        #!/bin/bash
+        #SBATCH -N 2
+        N=2; srun ./show $N
+        """)
+    assert port.keys["env"] == {"N": "2"}
