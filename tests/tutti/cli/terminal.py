@@ -67,6 +67,7 @@ class Terminal:
             left = end - time.monotonic()
             ready, _, _ = select.select([self._ours], [], [], max(0.0, left))
             if not ready:
+                self.shown += new
                 raise AssertionError(f"{pattern!r} did not come; the screen:\n{self.screen}")
             new += os.read(self._ours, 65536).decode()
         self.shown += new
