@@ -35,7 +35,7 @@ def changes(cluster: Cluster, kept: Mapping[str, Any], uris: list[str]) -> list[
     job = Job(command=COMMAND, name="look", mpi="none", input=tuple(uris), input_to=InputTo.SHARED)
     try:
         run = Run.submit(job, cluster)  # an InputError where no pool takes it
-        code = run.wait().code
+        code = run.wait_or_end().code
     except TuttiError as error:
         return [Problem(where=", ".join(uris), what=f"could not be looked at: {error}", remedy="Without: --anyway")]
     now = (capsule.started(cluster, run.id) or {}).get("inputs", {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +194,15 @@ class Run:
                 progress = happening.fields
             cell.draw(notebook.job(job, nodes, progress))
         return job
+
+    def wait_or_end(self) -> Details:
+        """Wait for a job that is of use to its caller alone: who is interrupted, or fails, leaves none behind."""
+        try:
+            return self.wait()
+        except BaseException:
+            with suppress(TuttiError):  # the first error is the one to tell
+                self.cancel("nobody waits for it any more")
+            raise
 
     def result(self) -> Details:
         """Wait for the end.

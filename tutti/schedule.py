@@ -109,8 +109,8 @@ def _asked(card: Card, name: str, document: Mapping[str, Any], expression: str, 
 def create(cluster: Cluster, document: Mapping[str, Any], expression: str, zone: str) -> str:
     """Make the schedule, and the capsule of the jobs that it will submit; its name."""
     name, marked = _named(cluster.card, document)
+    capsule.keep(cluster, name, marked)  # first: a schedule without one would submit jobs without one
     cluster.client("scheduler").create_schedule(**_asked(cluster.card, name, marked, expression, zone))
-    capsule.keep(cluster, name, marked)
     return name
 
 

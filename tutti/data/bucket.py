@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from tutti.data.crew import ChangedError, Moved
 from tutti.data.differences import LONGEST_KEY, SECOND, Item
-from tutti.data.onnode import half_name, publish
+from tutti.data.onnode import half_name, open_half, publish
 from tutti.data.place import Entry, Place, Tell
 from tutti.errors import ServiceError
 from tutti.upload import EXECUTABLE
@@ -145,13 +145,14 @@ def fetch(
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     half = file.parent / half_name(file.name)
-    try:
-        with half.open("wb") as data:
+    with open_half(str(half)) as data:
+        try:
             said = _read(cluster, source, item, data, moved)
-        publish(str(half), str(file), item.modified_ns, said if program is None else program)
-    except BaseException:
-        half.unlink(missing_ok=True)
-        raise
+            data.flush()
+            publish(str(half), str(file), item.modified_ns, said if program is None else program)
+        except BaseException:
+            half.unlink(missing_ok=True)
+            raise
 
 
 def _read(cluster: Cluster, source: Object, item: Item, data: IO[bytes], moved: Moved) -> bool:

@@ -9,6 +9,7 @@ An order and its answer are JSON: `input/order.json` has `do`, `path` (below the
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 HALF = re.compile(r"\.tutti-[0-9a-f]{16}\.part")
 MISSING = 3  # the exit code where the path is not there
@@ -47,6 +48,29 @@ class Tree(NamedTuple):
 def half_name(name: str) -> str:
     """What a file is called while it is written, beside its own name: the same each time, so none is left for good."""
     return f".tutti-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.part"
+
+
+def open_half(path: str) -> IO[bytes]:
+    """The file to write into, empty, and ours alone until it is closed.
+
+    Raises
+    ------
+    OSError
+        It cannot be made, or another command writes it at this moment.
+    """
+    while True:
+        data = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "rb+")
+        try:
+            fcntl.flock(data, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            data.close()
+            raise OSError(errno.EBUSY, "another command writes it at this moment") from None
+        except OSError:  # a file system without locks
+            pass
+        if os.path.exists(path) and os.path.samestat(os.fstat(data.fileno()), os.stat(path)):
+            data.truncate(0)
+            return data
+        data.close()  # whoever had it has given it its name meanwhile: it is no half any more
 
 
 def key_of(name: str) -> str:
@@ -219,19 +243,18 @@ def _put(path: str, order: Answer) -> Answer:
         half = os.path.join(os.path.dirname(target), half_name(name))
         try:
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            shutil.copyfile(os.path.join("input", "files", key), half)
-            _flush(half)
-            publish(half, target, modified_ns, executable)
+            with open(os.path.join("input", "files", key), "rb") as source, open_half(half) as data:
+                try:
+                    shutil.copyfileobj(source, data, CHUNK)
+                    data.flush()
+                    os.fsync(data.fileno())
+                    publish(half, target, modified_ns, executable)
+                except OSError:
+                    os.remove(half)
+                    raise
         except OSError as error:
             failed.append((name, str(error.strerror)))
-            if os.path.exists(half):
-                os.remove(half)
     return {"failed": failed}
-
-
-def _flush(file: str) -> None:
-    with open(file, "rb+") as data:
-        os.fsync(data.fileno())
 
 
 def _rm(path: str, order: Answer) -> Answer:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +22,7 @@ from tutti.data.crew import Moved, each
 from tutti.data.differences import Item
 from tutti.data.onnode import key_of
 from tutti.data.place import Entry, Tell, silent
-from tutti.errors import NotFoundError, ServiceError, TuttiError
+from tutti.errors import NotFoundError, ServiceError
 from tutti.job import Job
 from workload.contract import EVENT_MARK, PASSING, SHARED_SCHEME
 
@@ -233,12 +233,7 @@ def _run(
     where = f"s3://{passing.bucket}/{passing.prefix}"
     job = Job(command=COMMAND, name="data", mpi="none", timeout=timeout, input=(f"{where}in/",), output=(where + out,))
     run = Run.submit(job, cluster)
-    try:
-        details = run.wait()
-    except BaseException:
-        with suppress(TuttiError):
-            run.cancel("nobody waits for it any more")
-        raise
+    details = run.wait_or_end()
     key = passing.key(out, "node-0/answer.json")
     if not any(True for _ in bucket.objects(cluster, passing.bucket, key)):
         said = [line.line.text for line in run.tail(LAST_LINES) if not line.line.text.startswith(EVENT_MARK)]

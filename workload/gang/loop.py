@@ -78,7 +78,8 @@ class Loop:
             signal.signal(number, handler)
         self._epoll.close()
         os.close(self._wake_out)
-        os.close(self._wake_in)
+        wake_in, self._wake_in = self._wake_in, -1  # a thread that is late must not write into what gets its number
+        os.close(wake_in)
 
     def add(self, fd: int, callback: Callable[[], None]) -> None:
         """Call back whenever `fd` can be read or has ended. Level-triggered: read once in each call."""
@@ -119,7 +120,7 @@ class Loop:
     def soon(self, call: Callable[[], None]) -> None:
         """Call in the loop's next round. The one method that other threads may use."""
         self._soon.append(call)
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # full: it wakes anyway; closed: nobody calls any more
             os.write(self._wake_in, b"\0")
 
     def on_signal(self, number: int, call: Callable[[], None]) -> None:

@@ -320,7 +320,9 @@ class Member:
             own.mkdir(mode=0o700)
             self._environment["TMPDIR"] = str(own)
         self._wire.send({"t": "prepared", "shim": str(self._ranks.shim)})
-        origin.tell(self._log, self._job.environ)  # now, for main and MPI are busy, and this node waits
+        origin.tell(
+            self._loop.soon, self._log, self._job.environ
+        )  # now, for main and MPI are busy, and this node waits
 
     def _measure(self) -> None:
         if self._ranks is None or not self._job.settings.metrics:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +16,12 @@ from workload.gang.log import Log
 UPTIME: Final = Path("/proc/uptime")  # the instance's: a container shares its kernel
 
 
-def tell(log: Log, environ: Mapping[str, str]) -> None:
-    """Write the event `host` once it is known, from a thread: the agent may be slow, and nobody waits for it."""
+def tell(soon: Callable[[Callable[[], None]], None], log: Log, environ: Mapping[str, str]) -> None:
+    """Write the event `host` once it is known. A thread asks, for the agent may be slow; `soon` (the loop's) writes."""
 
     def ask() -> None:
         if found := origin(environ):
-            log.event(Event.HOST, **found)
+            soon(lambda: log.event(Event.HOST, **found))
 
     threading.Thread(target=ask, name="origin", daemon=True).start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from tutti.data import onnode
-from tutti.data.onnode import HALF, half_name, key_of, walk
+from tutti.data.onnode import HALF, half_name, key_of, open_half, walk
 
 ODD = ("-rf", "two\nlines", "größe ✓", " ", "a\\b", "'q\"", os.fsdecode(b"caf\xe9"))
 
@@ -186,3 +187,32 @@ def test_a_link_that_cannot_be_looked_at_is_a_problem_and_no_link_to_nowhere(tmp
     tree = walk(str(tmp_path))
     assert tree.notes == ["loop: a link that leads nowhere; left out"]
     assert tree.problems == ["long: File name too long"], "what cannot be seen must keep --delete from its copy"
+
+
+def test_of_two_who_write_one_file_at_once_one_is_refused(tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    with open_half(str(half)) as first:
+        first.write(b"whole")
+        with pytest.raises(OSError, match="another command writes it"):
+            open_half(str(half))
+    with open_half(str(half)) as again:
+        assert again.read() == b"", "what was left of an earlier try is gone"
+
+
+def test_a_file_that_got_its_name_meanwhile_is_not_written_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the other's rename and our lock: what we opened is the finished file by then."""
+    half, done = tmp_path / "half", tmp_path / "done"
+    half.write_bytes(b"the other's, whole")
+    lock = fcntl.flock
+
+    def late(file: Any, how: int) -> None:
+        if not done.exists():
+            half.replace(done)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with open_half(str(half)) as data:
+        data.write(b"ours")
+    assert (done.read_bytes(), half.read_bytes()) == (b"the other's, whole", b"ours")

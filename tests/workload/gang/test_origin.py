@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,16 +39,17 @@ def test_where_the_kernel_hides_it_nothing_is_told(monkeypatch: pytest.MonkeyPat
 def test_an_agent_that_is_slow_holds_nobody_up() -> None:
     """It answers only when the node has gone on: were it waited for, this test would not come to an end."""
     out, into = os.pipe()
+    calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}/v4/x"
-        origin.tell(Log(3, into), {ecs.METADATA_URI: uri})
+        origin.tell(calls.put, Log(3, into), {ecs.METADATA_URI: uri})
         asked, _ = server.accept()
         with asked:
             assert asked.recv(4096).startswith(b"GET /v4/x/task HTTP/1.0\r\n")
             task = {"PullStartedAt": "2026-01-01T00:00:00Z", "PullStoppedAt": "2026-01-01T00:00:02.5Z"}
             asked.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(task).encode())
+    calls.get(timeout=60)()
     with os.fdopen(out) as reader:
-        os.set_blocking(into, False)
         line = reader.readline()
     os.close(into)
     tag, told = line.split(EVENT_MARK)
