@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
@@ -143,3 +144,18 @@ def test_completion_knows_commands_and_flags() -> None:
     environ |= {"COMP_WORDS": "tutti submit --ranks", "COMP_CWORD": "2"}
     told = subprocess.run([sys.executable, "-m", "tutti"], env=environ, capture_output=True, text=True, check=False)
     assert told.stdout.split() == ["--ranks-per-node"]
+
+
+def test_a_job_of_use_to_its_caller_alone_ends_with_who_waits_for_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Job(command=["sleep", "600"], nodes=1).submit(cluster)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run.wait_or_end()
+    monkeypatch.undo()
+    assert run.wait().reason == "nobody waits for it any more"

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from tutti.port.ported import Port
-from tutti.port.script import Option, Script, options, words_of
+from tutti.port.script import Option, Script, options, reading, words_of
 from tutti.port.slurm import array
 from tutti.values import memory_mib
 
@@ -58,7 +58,8 @@ def take(port: Port, script: Script) -> None:
     for line in script.directives:
         found, _ = options(words_of(line), line, _VALUED, frozenset(_VALUED))
         for option in found:
-            _take_one(port, option)
+            with reading(option):
+                _take_one(port, option)
     if port.keys.get("notify"):
         port.lost = [item for item in port.lost if not item.text.startswith("-m ")]
 

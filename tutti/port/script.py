@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,6 +47,16 @@ class Option:
     name: str
     value: str
     line: Line
+
+
+@contextmanager
+def reading(option: Option) -> Iterator[None]:
+    """A value that is none is told with its line; why not, where our own words say what is allowed."""
+    try:
+        yield
+    except ValueError as error:
+        why = f": {error}" if "allowed" in str(error) else ""
+        raise ValueError(f"line {option.line.number}: {option.name} {option.value}{why}") from error
 
 
 @dataclass(frozen=True, kw_only=True)

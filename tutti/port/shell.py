@@ -15,8 +15,15 @@ _OPENS: Final = frozenset({"if", "for", "while", "until", "case", "select"})
 _CLOSES: Final = frozenset({"fi", "done", "esac", "}"})
 _CSH_OPENS: Final = frozenset({"foreach", "while", "switch"})
 _CSH_CLOSES: Final = frozenset({"end", "endif", "endsw"})
+
+
+def _quotient(a: int, b: int) -> int:
+    """Towards zero, as in C and in every shell; Python's // goes down."""
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
 _OPERATORS: Final[Mapping[type, Callable[[int, int], int]]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: _quotient, ast.Mod: lambda a, b: a - b * _quotient(a, b),
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from tutti.port.ported import Port
-from tutti.port.script import Option, Script, options, words_of
+from tutti.port.script import Option, Script, options, reading, words_of
 from tutti.values import memory_mib
 
 MARKS: Final = ("#SBATCH",)
@@ -94,13 +94,15 @@ def take(port: Port, script: Script) -> None:
             elif option.name == "--gpus-per-task":
                 per_task = option
             else:
-                _take_one(port, option)
+                with reading(option):
+                    _take_one(port, option)
     port.settle_size(last)
     if per_cpu:
         cpus = port.keys.get("ranks_per_node", 1) * port.keys.get("threads", 1)
         port.keys["memory"] = f"{memory_mib(per_cpu.value) * cpus}MiB"
     if per_task and "gpus" not in port.keys and "ranks_per_node" in port.keys:
-        port.keys["gpus"] = int(per_task.value.rpartition(":")[2]) * port.keys["ranks_per_node"]
+        with reading(per_task):
+            port.keys["gpus"] = int(per_task.value.rpartition(":")[2]) * port.keys["ranks_per_node"]
     elif per_task and "gpus" not in port.keys:
         port.lose(per_task.line, _LOST[per_task.name], text=f"{per_task.name} {per_task.value}")
     if port.keys.get("notify"):

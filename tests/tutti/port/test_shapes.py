@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import textwrap
 
+import pytest
+
+from tutti.errors import InputError
 from tutti.jobfile import check, inherited
 from tutti.port.convert import convert
 from tutti.port.ported import Port
@@ -228,6 +231,8 @@ def test_an_intel_script_of_pbs_with_chunks_and_a_node_file() -> None:
 
 def test_sums_of_a_shell() -> None:
     assert arithmetic("$(( (4 + 2) * 16 / 3 % 7 - 1 ))") == "3"
+    assert arithmetic("$((-7 / 2))") == "-3", "a shell rounds towards zero"
+    assert arithmetic("$((-7 % 2))") == "-1"
     assert arithmetic("$((1 / 0))") is None
     assert arithmetic("$((2 ** 99))") is None
     assert arithmetic("$((x + 1))") is None
@@ -258,3 +263,21 @@ def test_a_variable_before_the_launcher_on_its_line_has_its_value_without_the_se
         N=2; srun ./show $N
         """)
     assert port.keys["env"] == {"N": "2"}
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("#SBATCH -N four\nsrun ./a", "line 2: -N four"),
+        ("#SBATCH --array=1-10:0\n./a", "line 2: --array 1-10:0"),
+        ("#SBATCH -N 2 --ntasks-per-node=4 --gpus-per-task=a100\nsrun ./a", "line 2: --gpus-per-task a100"),
+        ("#PBS -l select=2:ncpus=4\n#PBS -J 1-10:0\n./a", "line 3: -J 1-10:0"),
+        ("#SBATCH -t soon\n./a", "line 2: -t soon: time: got 'soon'; allowed: MM, MM:SS"),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_told_with_its_line_and_in_our_words(script: str, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        convert(f"#!/bin/sh\n{script}\n", "job.sh")
+    assert str(caught.value).startswith(f"job.sh: an option cannot be read: {told}")
+    assert "invalid literal" not in str(caught.value)
+    assert "range()" not in str(caught.value)
