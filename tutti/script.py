@@ -11,9 +11,12 @@ from typing import Any, Final
 
 from tutti.errors import InputError, Problem, likely
 from tutti.jobfile import JobFile
+from tutti.port import pbs, slurm
 
 MARK: Final = "#TUTTI"
 MOST_BYTES: Final = 16 * 1024  # travels in the command; with variables and tags it must stay under Batch's 30 KiB
+PORTED: Final = (*slurm.MARKS, *pbs.MARKS)
+OTHERS: Final = (*PORTED, "#BSUB")  # of LSF, which tutti port cannot read
 LISTS: Final = frozenset({"input", "output", "env", "secret", "param", "label", "after", "upload"})
 SWITCHES: Final = {f.alias or n: bool(f.default) for n, f in JobFile.model_fields.items() if f.annotation is bool}
 
@@ -24,8 +27,10 @@ def read_script(text: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
     Raises
     ------
     InputError
-        a directive that is no flag, or a script that is too long to travel in the command.
+        a directive that is no flag, directives of another scheduler alone, or a script that is too long to travel in
+        the command.
     """
+    _refuse_another_schedulers(text, name)
     if (size := len(text.encode())) > MOST_BYTES:
         what = f"has {size:,} bytes; a script travels in the submission: allowed are {MOST_BYTES:,}"
         remedy = "Bring it as a file: --upload DIR, and run it from there"
@@ -85,18 +90,37 @@ def parse_flags(words: list[str], where: str) -> dict[str, Any]:
     return found
 
 
+def _refuse_another_schedulers(text: str, name: str) -> None:
+    """Directives that nobody would heed. With a `#TUTTI` line beside them the script is meant for both schedulers."""
+    heads = [(number, line) for number, line in _head(text) if line.split()[0] in (MARK, *OTHERS)]
+    if not heads or any(line.split()[0] == MARK for _, line in heads):
+        return
+    number, line = heads[0]
+    mark = line.split()[0]
+    port = f"tutti port {'-' if name == 'stdin' else shlex.quote(name)} > job.yaml, then tutti submit job.yaml"
+    remedy = f"{f'{port}. Or say' if mark in PORTED else 'Say'} it in lines such as {MARK} --nodes 4 beside them"
+    what = f"{line!r} is another scheduler's, and tutti submit would not heed it ({len(heads)} such lines)"
+    raise InputError([Problem(where=f"{name}:{number}", what=what, remedy=remedy)])
+
+
 def _directives(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        stripped = line.strip()
-        if stripped and not stripped.startswith("#"):
-            return
-        if stripped.startswith(MARK) and stripped[len(MARK) :][:1] in {" ", "\t"}:
+    for number, line in _head(text):
+        if line.startswith(MARK) and line[len(MARK) :][:1] in {" ", "\t"}:
             try:
-                yield number, shlex.split(stripped[len(MARK) :], comments=True)
+                yield number, shlex.split(line[len(MARK) :], comments=True)
             except ValueError as error:
                 raise InputError(
                     [Problem(where=f"{name}:{number}", what=f"cannot be split into words: {error}")]
                 ) from error
+
+
+def _head(text: str) -> Iterator[tuple[int, str]]:
+    """The comments before the first line that is neither empty nor a comment, with their numbers."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if stripped := line.strip():
+            if not stripped.startswith("#"):
+                return
+            yield number, stripped
 
 
 def _interpreter(text: str) -> list[str]:

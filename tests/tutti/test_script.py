@@ -61,3 +61,29 @@ def test_a_script_too_long_to_travel_is_refused_with_the_way_out() -> None:
 def test_the_first_line_says_who_reads_the_script(first: str, interpreter: tuple[str, ...]) -> None:
     job = check(*read_script(f"{first}echo 1\n", "run.sh"))
     assert job.command[: len(interpreter)] == interpreter
+
+
+@pytest.mark.parametrize("line", ["#SBATCH --nodes=4", "#PBS -l nodes=4", "#BSUB -n 4"])
+def test_another_schedulers_directives_alone_are_refused_at_their_line(line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_script(f"#!/bin/bash\n# a solver\n\n{line}\n{line}\nsrun ./solver\n", "my run.sh")
+    [problem] = caught.value.problems
+    assert (problem.where, line in problem.what, "2 such lines" in problem.what) == ("my run.sh:4", True, True)
+    ported = "tutti port 'my run.sh' > job.yaml, then tutti submit job.yaml"
+    assert (ported in problem.remedy) == (not line.startswith("#BSUB")), "tutti port cannot read LSF's"
+    assert "#TUTTI --nodes 4" in problem.remedy
+
+
+def test_a_script_on_stdin_is_ported_from_there() -> None:
+    with pytest.raises(InputError, match=r"tutti port - > job\.yaml"):
+        read_script("#SBATCH -N 2\n", "stdin")
+
+
+def test_a_script_with_directives_of_both_schedulers_is_meant_for_both() -> None:
+    job = check(*read_script("#!/bin/sh\n#SBATCH --nodes=4\n#TUTTI --nodes 2\n./solver\n", "run.sh"))
+    assert job.nodes == 2
+
+
+@pytest.mark.parametrize("line", ["##SBATCH --nodes=4", "# SBATCH", "./solver\n#SBATCH --nodes=4"])
+def test_what_no_scheduler_reads_is_no_directive(line: str) -> None:
+    read_script(f"#!/bin/sh\n{line}\n./solver\n", "run.sh")
