@@ -72,7 +72,7 @@ def when(at: str | None, every: str | None, *, now: datetime | None = None) -> t
     if not text.startswith(("rate(", "cron(")):
         raise InputError([Problem(where="every", what=f"got {every!r}; allowed: {_EVERY}")])
     try:
-        following = timetable.parse(text, start=now).next(now)
+        following = timetable.parse(text, start=now, forms=_EVERY).next(now)
     except ValueError as error:
         raise InputError([Problem(where="every", what=str(error))]) from error
     if following is None:
@@ -133,25 +133,46 @@ def scheduled(cluster: Cluster) -> list[Scheduled]:
 
 
 @told
-def remove(cluster: Cluster, names: Sequence[str]) -> None:
-    """Remove schedules, and what waits for jobs' ends; jobs that were submitted go on.
+def remove(cluster: Cluster, words: Sequence[str]) -> list[str]:
+    """Remove schedules, and what waits for jobs' ends, and name them; jobs that were submitted go on.
+
+    A word is a name, the start of one, or the name of the job.
 
     Raises
     ------
     NotFoundError
-        One of them does not exist; none is removed then.
+        One of them means none, or several; none is removed then.
     """
     schedules, waits = _names(cluster), waiting.removable(cluster)
-    known = [*schedules, *waits]
-    for name in names:
-        if name not in known:
-            there = f"there are: {', '.join(known)}" if known else "there is none"
-            raise NotFoundError(f"no schedule {name!r}{likely(name, known)}; {there}")
+    jobs = dict.fromkeys([*schedules, *waits], "")
+    if any(word not in jobs for word in words):
+        jobs |= {s.name: s.job for s in scheduled(cluster)}
+    names = list(dict.fromkeys(meant(word, jobs) for word in words))
     for name in names:
         if name in waits:
             waiting.remove(cluster, waits[name])
         else:
             cluster.client("scheduler").delete_schedule(Name=name, **_group(cluster.card))
+    return names
+
+
+def meant(word: str, jobs: Mapping[str, str]) -> str:
+    """The one name that a word means: itself, its start, or its job. `jobs`: name -> the job that it submits.
+
+    Raises
+    ------
+    NotFoundError
+        None, or several.
+    """
+    if word in jobs:
+        return word
+    found = [name for name, job in jobs.items() if word and (job == word or name.startswith(word))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NotFoundError(f"{word!r} means {len(found)} schedules; name one of: {', '.join(found)}")
+    there = f"there are: {', '.join(jobs)}" if jobs else "there is none"
+    raise NotFoundError(f"no schedule {word!r}{likely(word, [*jobs, *filter(None, jobs.values())])}; {there}")
 
 
 def _after_jobs(cluster: Cluster) -> list[Scheduled]:

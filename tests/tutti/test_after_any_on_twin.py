@@ -102,7 +102,7 @@ def test_two_wait_for_one_and_one_for_two_and_what_is_removed_never_starts(tutti
     one, other = sleeper(cluster), sleeper(cluster)
     names = {word: left(tutti, f"{word}-{mark}", one) for word in ("a", "b", "removed")}
     names["both"] = left(tutti, f"both-{mark}", one, other)
-    assert tutti("schedule", "rm", names["removed"]).stdout == "1 removed\n"
+    assert tutti("schedule", "rm", f"removed-{mark}").stdout == f"1 removed: {names['removed']}\n"
     one.cancel()
     assert [tutti("wait", names[word]).returncode for word in ("a", "b")] == [0, 0]
     assert to_come(tutti)[names["both"]]["unfinished"] == 1

@@ -16,8 +16,9 @@ import pytest
 
 from tutti import Cluster, capsule
 from tutti.core.bill import money
+from tutti.errors import NotFoundError
 from tutti.listing import list_jobs
-from tutti.schedule import when
+from tutti.schedule import meant, when
 from tutti.twin.api.pricing import DATE, HOURLY
 from tutti.twin.cluster import NODE_TYPE
 
@@ -75,7 +76,7 @@ def test_every_submits_at_once_and_goes_on_until_it_is_removed(tutti: Tutti, clu
         cluster.user,
     )
     assert 0 < found["next"] - time.time() <= 60
-    assert tutti("schedule", "rm", name).stdout == "1 removed\n"
+    assert tutti("schedule", "rm", job).stdout == f"1 removed: {name}\n", "by its job's name"
     assert name not in schedules(tutti)
     assert capsule.read(cluster, job_id)["schedule"] == name, "what ran keeps its capsule"
     gone = tutti("schedule", "rm", name)
@@ -128,6 +129,35 @@ def test_a_likely_name_is_offered_and_nothing_is_removed_where_one_is_wrong(tutt
     assert tutti("schedule", "rm", name).returncode == 0
 
 
+JOBS = {"tutti-nightly-1a": "nightly", "tutti-late-1b": "late", "tutti-late-1c": "late", "after-tidy-1d": "tidy"}
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("tutti-late-1b", "tutti-late-1b"),
+        ("nightly", "tutti-nightly-1a"),
+        ("tidy", "after-tidy-1d"),
+        ("tutti-n", "tutti-nightly-1a"),
+    ],
+)
+def test_a_schedule_is_meant_by_its_name_the_start_of_it_or_its_job_s_name(word: str, name: str) -> None:
+    assert meant(word, JOBS) == name
+    assert meant(name, {**JOBS, f"{name}2": word}) == name, "a whole name means itself"
+
+
+@pytest.mark.parametrize("word", ["late", "tutti-late"])
+def test_a_word_that_means_several_schedules_removes_none_and_lists_them(word: str) -> None:
+    with pytest.raises(NotFoundError, match=r"2 schedules; name one of: tutti-late-1b, tutti-late-1c"):
+        meant(word, JOBS)
+
+
+@pytest.mark.parametrize("word", ["", "night", "ightly"])
+def test_a_word_that_means_no_schedule_is_told_what_there_is(word: str) -> None:
+    with pytest.raises(NotFoundError, match=f"no schedule '{word}'.*there are: tutti-nightly-1a, "):
+        meant(word, JOBS)
+
+
 NOW = datetime(2026, 11, 20, 13, 0, tzinfo=UTC)
 
 
@@ -153,6 +183,7 @@ def test_times_are_put_as_scheduler_has_them(at: str | None, every: str | None, 
         (["--every", "cron(0 6 * * * *)"], "? as day or as weekday"),
         (["--every", "cron(61 6 * * ? *)"], "got '61' as minute of cron(...); allowed: 0 to 59"),
         (["--every", "cron(0 6 30 2 ? *)"], "which is never"),
+        (["--every", "cron(0 3 * *)"], "got 'cron(0 3 * *)'; allowed: 30m, 6h, 1d, or cron(MINUTE HOUR DAY"),
         (["--every", "0m"], "allowed: 30m, 6h, 1d, or cron("),
         (["--at", "tomorrow"], "or +2h from now"),
         (["--at", "+soon"], "or +2h from now"),

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tutti.errors import likely
 
@@ -41,9 +42,17 @@ def interrupted(words: str) -> Iterator[None]:
         raise InterruptedByUserError(words) from error
 
 
+class _Group(TyperGroup):
+    """A command with commands of its own: by itself it says which, as `tutti` by itself does."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
+
+
 def new_app(help_text: str = "") -> typer.Typer:
     """A command module's `app`, plain: no colours in help, no completion options, no pretty tracebacks."""
     return typer.Typer(
+        cls=_Group,
         help=help_text,
         add_completion=False,
         rich_markup_mode=None,

@@ -35,13 +35,15 @@ def ls(context: typer.Context, *, json: Json = False) -> None:
 def rm(
     context: typer.Context,
     *,
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="as ls shows them")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="as ls shows them, the start of one, or its job's")
+    ],
     json: Json = False,
 ) -> None:
     from tutti.schedule import remove  # noqa: PLC0415  --help must not pay for it
 
-    remove(cluster_of(context), names)
-    print(as_json({"removed": names}) if json else f"{len(names)} removed")
+    removed = remove(cluster_of(context), names)
+    print(as_json({"removed": removed}) if json else f"{len(removed)} removed: {', '.join(removed)}")
 
 
 def _next(found: Scheduled) -> str:

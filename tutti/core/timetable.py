@@ -33,8 +33,9 @@ class Timetable(Protocol):
         """The first time at `moment` or after it, in UTC; None where there is none any more."""
 
 
-def parse(expression: str, zone: str = "UTC", *, start: datetime) -> Timetable:
+def parse(expression: str, zone: str = "UTC", *, start: datetime, forms: str = FORMS) -> Timetable:
     """The timetable of a schedule expression. `start`: from when on a rate counts; its first time is then.
+    `forms`: what is allowed where the caller was asked, in words.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def parse(expression: str, zone: str = "UTC", *, start: datetime) -> Timetable:
             raise ValueError(f"got {expression!r}: {error}") from error
     if match := _CRON.fullmatch(expression):
         return _cron(match[1].upper().split(" "), here)
-    raise ValueError(f"got {expression!r}; allowed: {FORMS}")
+    raise ValueError(f"got {expression!r}; allowed: {forms}")
 
 
 @dataclass(frozen=True)

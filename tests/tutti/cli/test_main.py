@@ -59,6 +59,13 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
     assert all(f"  {name}" in told for name in COMMANDS)
 
 
+@pytest.mark.parametrize("group", ["checkpoints", "cluster", "data", "drill", "schedule", "twin"])
+def test_a_group_of_commands_by_itself_says_which_there_are(tutti: Tutti, group: str) -> None:
+    told = tutti(group)
+    assert (told.returncode, told.stderr, told.stdout) == (0, "", tutti(group, "--help").stdout)
+    assert "Commands:" in told.stdout
+
+
 def test_no_command_at_all_is_a_call_for_help(tutti: Tutti) -> None:
     assert tutti().stdout.startswith("Usage: tutti")
     assert tutti().returncode == 0
