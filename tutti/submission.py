@@ -16,6 +16,7 @@ from tutti.compiling import compiler
 from tutti.core.waiting import Folder
 from tutti.errors import InputError, Problem
 from tutti.estimate import estimate, refuse_above
+from tutti.inputs import refuse_missing
 from tutti.job import ALONG
 from tutti.jobfile import JobFile
 from tutti.jobs import ENDED
@@ -112,6 +113,7 @@ def ready(job: Job, cluster: Cluster) -> tuple[Prepared, Extras]:
         raise InputError(problems)
     more = extras(job, where={})
     prepared = prepare(dressed(job, cluster, more), cluster)
+    refuse_missing(job, cluster, {})
     first = compile_request(prepared, cluster, more)
     if job.max_cost is not None:
         refuse_above(estimate(cluster, prepared.document, Prices(cluster, os.environ), first=first), job.max_cost)

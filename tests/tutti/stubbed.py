@@ -46,6 +46,10 @@ class Stubbed:
     def batch(self) -> Any:
         return self.client("batch")
 
+    @property
+    def s3(self) -> Any:
+        return self.client("s3")
+
     def answers(self, service: str, call: str, answer: dict[str, Any]) -> None:
         self.client(service)
         self.stubs[service].add_response(call, answer)

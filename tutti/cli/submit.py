@@ -38,7 +38,8 @@ something is wrong, and all problems are told at once.
 
 def submit(context: typer.Context, source: str, flags: dict[str, Any]) -> int:
     """Read, check, send; with `wait` stay until the end and answer the job's exit code."""
-    from tutti.run import Run  # noqa: PLC0415  --help must not pay for it
+    from tutti.inputs import refuse_missing  # noqa: PLC0415  --help must not pay for it
+    from tutti.run import Run  # noqa: PLC0415  the same
     from tutti.submission import calls, compile_request, dressed, extras, notes, prepare, send  # noqa: PLC0415  the same
 
     if program := call_of(context).program:
@@ -50,6 +51,7 @@ def submit(context: typer.Context, source: str, flags: dict[str, Any]) -> int:
     cluster = cluster_of(context)
     more = extras(asked, where=where)
     prepared = prepare(dressed(asked.job(), cluster, more), cluster, where=where)
+    refuse_missing(asked, cluster, where)
     if asked.dry_run or asked.max_cost is not None:
         from tutti.estimate import estimate, refuse_above  # noqa: PLC0415  only where somebody asks
         from tutti.prices import Prices  # noqa: PLC0415  the same

@@ -69,7 +69,6 @@ def test_how_jobs_ended(cluster: Cluster, tutti: Tutti) -> None:
     def gang(*command: str, **more: Any) -> Job:
         return Job(command=command, name=NAME, nodes=1, mpi="none", retries=0, **more)
 
-    missing = f"s3://{cluster.card.bucket}/{cluster.card.prefix}nobody-has-this"
     element = "exit $((AWS_BATCH_JOB_ARRAY_INDEX * 5))"
     wanted = {
         "program": gang("sh", "-c", "exit 3"),
@@ -77,7 +76,7 @@ def test_how_jobs_ended(cluster: Cluster, tutti: Tutti) -> None:
         "not-executable": gang("/dev/null"),
         "segfault": gang("sh", "-c", "kill -SEGV $$"),
         "no-file": gang("python", "no-such-script.py"),
-        "exit-212": gang("true", input=(missing,)),
+        "exit-212": gang("true", input=("shared:input/nobody-has-this",)),
     }
     runs = {code: job.submit(cluster) for code, job in wanted.items()}
     array = Job(command=("sh", "-c", element), name=NAME, array=2, retries=0).submit(cluster)
