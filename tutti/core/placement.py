@@ -55,6 +55,8 @@ def place(need: Need, card: Card) -> Placement | list[Refusal]:
     if not queues:
         names = [q.name for q in card.queues]
         return [Refusal(key="queue", words=f"no queue {need.queue!r} on this cluster{_near(need.queue, names)}")]
+    if need.queue is None and (lacking := _no_such_gpus(need, card)):
+        return [lacking]
     refusals: list[Refusal] = []
     for queue in queues:
         definition = _definition(need, queue, card)
@@ -109,6 +111,17 @@ def _definition(need: Need, queue: CardQueue, card: Card) -> CardDefinition | Re
         others = sorted({d.image for d in known if need.mpi in d.mpis})
         return Refusal(key="mpi", words=words + (f"; image {others[0]} has it" if others else ""))
     return fitting[0]
+
+
+def _no_such_gpus(need: Need, card: Card) -> Refusal | None:
+    """More GPUs than any node of the cluster has: then no queue is to blame."""
+    most = max(card.queues, key=lambda q: q.gpus)
+    if (need.gpus or 0) <= most.gpus:
+        return None
+    has = (
+        f"a node has {most.gpus} at most, of queue {most.name}" if most.gpus else "this cluster has no node with a GPU"
+    )
+    return Refusal(key="gpus", words=f"got {need.gpus} a node; {has}")
 
 
 def _nodes(need: Need, definition: CardDefinition) -> int | None:

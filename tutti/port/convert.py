@@ -57,9 +57,13 @@ def _directives(text: str, dialect: object) -> Port:
         size = port.keys.pop("array")
         first, step = port.numbers
         numbers = f"{first} to {first + (size - 1) * step}" + (f" in steps of {step}" if step > 1 else "")
-        why = f"AWS Batch has no arrays of multi-node jobs: run the {size} ({numbers}) with tutti sweep"
+        sweep = f"tutti sweep{f' --max-running {port.at_once}' if port.at_once else ''}"
+        why = f"AWS Batch has no arrays of multi-node jobs: run the {size} ({numbers}) with {sweep}"
         if _INDEX in str(port.keys.get("command")):
             why += f", the sweep's parameter in place of ${_INDEX}, which is empty here"
         port.lose(port.array_line or script.directives[0], why, text=f"an array of {size}")
+    if "array" in port.keys and port.at_once:
+        why = f"an array of Batch runs as many at once as fit; {port.at_once} at most: tutti sweep --max-running {port.at_once}"
+        port.lose(port.array_line or script.directives[0], why)
     port.lost = sorted(dict.fromkeys(port.lost), key=lambda item: item.line)
     return port

@@ -47,6 +47,7 @@ class Port:
     ranks: int | None = None
     numbers: tuple[int, int] = (0, 1)  # of an array's elements: the first, and the step to the next
     array_line: Line | None = None  # that asks for an array
+    at_once: int | None = None  # of an array's elements: at most so many
 
     @property
     def renumbered(self) -> bool:

@@ -206,8 +206,7 @@ def array(port: Port, option: Option) -> None:
     first, last, step = int(match["first"]), int(match["last"]), int(match["step"] or 1)
     port.keys["array"] = len(range(first, last + 1, step))
     port.numbers, port.array_line = (first, step), option.line
-    if match["most"]:
-        port.lose(option.line, "an array of Batch runs as many at once as fit; tutti sweep has --max-running")
+    port.at_once = int(match["most"]) if match["most"] else None
 
 
 def _gpus(port: Port, option: Option, name: str) -> None:

@@ -45,6 +45,15 @@ def test_a_gang_on_a_spot_queue_is_refused_for_it_would_wait_for_ever(card: Card
     assert "RUNNABLE there for ever" in told
 
 
+@pytest.mark.parametrize("nodes", [None, 1, 2])
+def test_gpus_that_no_node_has_are_told_once_and_blame_no_queue_that_nobody_asked_for(
+    card: Card, nodes: int | None
+) -> None:
+    assert refused(Need(nodes=nodes, gpus=9), card) == ["gpus: got 9 a node; a node has 8 at most, of queue gpu-high"]
+    without = card.but(queues=tuple(q for q in card.queues if not q.gpus))
+    assert refused(Need(nodes=nodes, gpus=4), without) == ["gpus: got 4 a node; this cluster has no node with a GPU"]
+
+
 def test_more_nodes_than_the_pool_can_hold_are_refused_with_the_number_that_fits(card: Card) -> None:
     assert any("At most 8 nodes fit" in told for told in refused(Need(nodes=9, queue="cpu-high"), card))
 

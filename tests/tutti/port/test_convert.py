@@ -132,7 +132,7 @@ def test_an_array_of_single_tasks() -> None:
     assert port.keys["command"] == ["sh", "-c", "python sweep.py --point ${AWS_BATCH_JOB_ARRAY_INDEX}"]
     assert port.keys["memory"] == "2000MiB"
     assert "nodes" not in port.keys
-    assert "max-running" in lost(port)[2]
+    assert "as many at once as fit; 10 at most: tutti sweep --max-running 10" in lost(port)[2]
     assert port.keys["notify"] == "me@example.org"
     assert set(lost(port)) == {2}
 
@@ -176,6 +176,17 @@ def test_an_array_of_multi_node_jobs_is_named_at_its_line_with_its_numbers_and_w
     assert (lost.line, lost.text) == (3, "an array of 5")
     assert "run the 5 (1 to 9 in steps of 2) with tutti sweep" in lost.why
     assert "the sweep's parameter in place of $AWS_BATCH_JOB_ARRAY_INDEX, which is empty here" in lost.why
+
+
+def test_an_array_of_multi_node_jobs_with_a_most_at_once_is_told_of_once() -> None:
+    port = ported("""
+        #!/bin/bash
+        #SBATCH --nodes=2 --ntasks-per-node=2
+        #SBATCH --array=0-9%2
+        srun ./a.out
+        """)
+    [lost] = port.lost
+    assert "run the 10 (0 to 9) with tutti sweep --max-running 2" in lost.why
 
 
 def test_a_chain_of_jobs_names_the_dependency() -> None:
