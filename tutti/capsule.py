@@ -207,10 +207,33 @@ def inputs_of(document: Mapping[str, Any]) -> list[str]:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Where two runs differ: (path, here, there); what must differ (ids, times) is left out."""
+    """Where two runs differ: (what, here, there); what must differ (ids, times) is left out."""
     first, second = _flat(_said(one)), _flat(_said(other))
-    paths = sorted(first.keys() | second.keys())
-    return [(p, first.get(p, "-"), second.get(p, "-")) for p in paths if first.get(p) != second.get(p)]
+    found = [(p, first.get(p, "-"), second.get(p, "-")) for p in first.keys() | second.keys()]
+    return sorted([row for row in found if row[1] != row[2]] + _of_inputs(one["inputs"], other["inputs"]))
+
+
+def _of_inputs(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Inputs that two runs do not share: how much each held, and which files differ."""
+    rows = []
+    for uri in sorted(one.keys() | other.keys()):
+        before, now = one.get(uri), other.get(uri)
+        if before == now:
+            continue
+        sizes = [_size_of(uri, side) for side in (before, now)]
+        if before and now and (files := input_changes(uri, before, now, changed="changed")):
+            sizes[1] += f": {'; '.join(problem.what for problem in files)}"
+        rows.append((f"input {uri}", *sizes))
+    return [(what, here, there) for what, here, there in rows if here != there]
+
+
+def _size_of(uri: str, held: Mapping[str, Any] | None) -> str:
+    if held is None:
+        return "-"
+    if not held.get("known"):
+        return "not known"
+    kind = f"{'file' if uri.startswith(SHARED_SCHEME) else 'object'}{'' if held['count'] == 1 else 's'}"
+    return f"{held['count']:,}{'' if held['all'] else ' or more'} {kind}, {held['bytes']:,} bytes"
 
 
 def _said(capsule: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,10 +248,9 @@ def _said(capsule: Mapping[str, Any]) -> dict[str, Any]:
         **{k: v for k, v in request.items() if k != "propagateTags"},
         **({"nodes": gang["numNodes"]} if "numNodes" in gang else {}),
         "command": shlex.join(program_of(overrides.get("command", []))),
-        "environment": {e["name"]: e["value"] for e in overrides.get("environment", [])},
+        "environment": {e["name"]: e["value"] for e in overrides.get("environment", []) if e["name"] != INPUTS},
         "resources": needs,
         "image": capsule["image"],
-        "inputs": capsule["inputs"],
         "cluster": capsule["cluster"],
         "card": capsule["card"],
         "tutti": capsule["tutti"],
@@ -284,7 +306,9 @@ def _objects(cluster: Cluster, uri: str) -> Iterator[Any]:
         yield from page.get("Contents", [])
 
 
-def input_changes(uri: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Problem]:
+def input_changes(
+    uri: str, before: Mapping[str, Any], now: Mapping[str, Any], *, changed: str = "changed since"
+) -> list[Problem]:
     """How an input differs: by name within the objects that are kept by name, by count and size beyond them."""
     if not (before.get("known") and now.get("known")):
         return []
@@ -295,7 +319,7 @@ def input_changes(uri: str, before: Mapping[str, Any], now: Mapping[str, Any]) -
     for keys, words in (
         (was.keys() - is_.keys(), ("is gone", "are gone")),
         (is_.keys() - was.keys(), ("was added", "were added")),
-        ({k for k in was.keys() & is_.keys() if was[k] != is_[k]}, ("changed since", "changed since")),
+        ({k for k in was.keys() & is_.keys() if was[k] != is_[k]}, (changed, changed)),
     ):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
@@ -306,6 +330,6 @@ def input_changes(uri: str, before: Mapping[str, Any], now: Mapping[str, Any]) -
             f"{side['count']:,}{'' if side['all'] else ' or more'} of {side['bytes']:,} bytes" for side in (before, now)
         ]
         kind = "files" if uri.startswith(SHARED_SCHEME) else "objects"
-        what = f"{kind} beyond the first {len(was):,} changed since: there were {sizes[0]}, there are {sizes[1]}"
+        what = f"{kind} beyond the first {len(was):,} {changed}: there were {sizes[0]}, there are {sizes[1]}"
         found.append(Problem(where=uri, what=what))
     return found

@@ -53,6 +53,9 @@ def test_a_changed_or_missing_input_is_named_before_anything_is_sent(tutti: Tutt
     anyway = tutti("rerun", run.id, "--anyway", "--wait")
     assert anyway.returncode == 0
     assert "second" in anyway.stdout
+    differ = tutti("diff", run.id, next(job.id for job in list_jobs(cluster) if job.name == "cat")).stdout
+    assert f"\ninput {uri}\n  - 1 object, 5 bytes\n  + 1 object, 6 bytes: {key} changed\n" in differ
+    assert "digest" not in differ
     cluster.s3.delete_object(Bucket=bucket, Key=key)
     assert f"{key} is gone" in tutti("rerun", run.id).stderr
 
