@@ -99,7 +99,8 @@ def _refuse_another_schedulers(text: str, name: str) -> None:
     mark = line.split()[0]
     port = f"tutti port {'-' if name == 'stdin' else shlex.quote(name)} > job.yaml, then tutti submit job.yaml"
     remedy = f"{f'{port}. Or say' if mark in PORTED else 'Say'} it in lines such as {MARK} --nodes 4 beside them"
-    what = f"{line!r} is another scheduler's, and tutti submit would not heed it ({len(heads)} such lines)"
+    such = "" if len(heads) == 1 else f" ({len(heads)} such lines)"
+    what = f"{line!r} is another scheduler's, and tutti submit would not heed it{such}"
     raise InputError([Problem(where=f"{name}:{number}", what=what, remedy=remedy)])
 
 
