@@ -200,6 +200,8 @@ def test_a_drill_is_told_with_its_detection_recovery_and_lost_steps(
     [setback] = told.setbacks
     assert (setback.attempt, setback.node, setback.drill, setback.steps_lost) == (1, 1, "kill", 3.0)
     assert 0 <= (setback.detected_s or -1) < (setback.recovered_s or -1)
+    [lost] = [s for s in told.spans if s.name == "lost"]
+    assert (lost.attempt, lost.end) == (1, told.job.attempts[0].stopped)
     file = tmp_path / "report.html"
     assert tutti("report", run.id, "-o", str(file)).returncode == 0
     assert all(words in file.read_text() for words in ("detected after", "running again after", "(drill: kill)"))

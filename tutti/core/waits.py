@@ -11,6 +11,8 @@ what the gang then waited for:
 4. `starting`: main's container and runtime start.
 5. `assembled`: the barrier. Main runs, and the others are not all there.
 
+What comes after these phases and those that the gang tells of is `lost` where the attempt ended before its program had.
+
 An instance that was up when the attempt was asked for, or was up for long before the node's pull (`JOIN_S`), has not
 been booted for it and has no `booted`.
 """
@@ -31,6 +33,7 @@ BOOTED: Final = "booted"
 PULLED: Final = "pulled"
 STARTING: Final = "starting"
 ASSEMBLED: Final = Event.ASSEMBLED.value
+LOST: Final = "lost"
 # From boot to the first pull, agent, drivers and disks included; one that is up for longer has served another job.
 JOIN_S: Final = 600.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -27,7 +28,9 @@ COLOURS: Final = {
     "launched": "#b58db6",
     "computed": "#3d7d4f",
     "uploaded": "#c97b63",
+    "lost": "#a3352b",
 }
+LEGEND_COLUMNS: Final = 6
 LINES_APART: Final = 16  # nodes that are shown as lines of their own; more are a band
 MARKED: Final = 60  # points that are dots as well
 MIB: Final = 1 << 20
@@ -36,7 +39,8 @@ MIB: Final = 1 << 20
 def timeline(story: Story) -> str:
     """Phases of each attempt as bars, seconds since the submission."""
     attempts = sorted({s.attempt for s in story.spans})
-    figure, axes = _new(height=0.9 + 0.5 * max(1, len(attempts)))
+    legend_rows = ceil(len({s.name for s in story.spans}) / LEGEND_COLUMNS)
+    figure, axes = _new(height=0.6 + 0.2 * legend_rows + 0.5 * max(1, len(attempts)))
     seen = set()
     for span in story.spans:
         label = span.name if span.name not in seen else None
@@ -52,7 +56,7 @@ def timeline(story: Story) -> str:
     axes.set_yticks(attempts, [f"attempt {n}" for n in attempts])
     axes.invert_yaxis()
     axes.set_xlabel("seconds since it was submitted")
-    axes.legend(ncols=5, fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.legend(ncols=LEGEND_COLUMNS, fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return _svg(figure)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tutti.core.bill import efficiency
 from tutti.core.events import PHASES, Happening, parse_event
 from tutti.core.setbacks import Setback, setbacks
-from tutti.core.waits import BOOTED, PULLED, QUEUED, origin, waits
+from tutti.core.waits import BOOTED, LOST, PULLED, QUEUED, origin, waits
 from tutti.cost import cost_of
 from tutti.run import Run
 from tutti.telemetry import NodeLoad, load_of
@@ -86,7 +86,8 @@ def story(job: Details, lines: Iterable[LogLine], *, bill: Bill | None = None, p
     for _, one in happened:
         if one.event is Event.LOAD:
             loads.setdefault(one.node or 0, []).append(load_of(one))
-    useful = {s.name: s.end - s.start for s in spans}
+    last = seconds_by_name(s for s in spans if s.attempt == len(job.attempts))
+    useful = {Event.COMPUTED: 0.0, **last} if LOST in last and job.ended else last
     nodes = job.nodes or 1
     paid = nodes * (bill.seconds + _unbilled_s(job, spans)) if bill else 0.0
     share = efficiency(useful, nodes=nodes, useful=Event.COMPUTED, paid_node_seconds=paid)
@@ -128,6 +129,13 @@ def _spans(job: Details, happened: Sequence[tuple[int, Happening]]) -> tuple[Spa
         found += [
             Span(name=h.event.value, attempt=number, start=h.at - float(h.fields["seconds"]), end=h.at) for h in phases
         ]
+        failed = number < len(job.attempts) or job.state != "SUCCEEDED"
+        known_until = max([placed, *(s.end for s in found if s.attempt == number)])
+        # of a log that is gone nothing is said: its attempt may have computed to its end
+        if happened and failed and not any(h.event is Event.COMPUTED for h in own):
+            ended = attempt.stopped or known_until
+            if ended > known_until:
+                found.append(Span(name=LOST, attempt=number, start=known_until, end=ended))
     return tuple(found)
 
 
