@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -14,7 +15,9 @@ from tutti.core.bill import Bill
 from tutti.jobs import Attempt, Details
 from tutti.logs import LogLine
 from tutti.report.figures import COLOURS, timeline
-from tutti.report.gather import Story, seconds_by_name, story
+from tutti.report.gather import Step, Story, seconds_by_name, story
+from tutti.report.page import page
+from tutti.telemetry import NodeLoad
 from workload.contract import EVENT_MARK
 
 PHASES = ("assembled", "preflight", "staged", "launched", "computed", "uploaded")
@@ -93,3 +96,20 @@ def test_every_phase_has_a_colour_of_its_own_and_a_word_in_the_legend() -> None:
     assert len(set(COLOURS.values())) == len(COLOURS)
     drawn = timeline(found)
     assert all(f"<!-- {name} -->" in drawn for name in names)
+
+
+def test_what_was_told_once_is_said_in_words_and_is_no_chart() -> None:
+    def drawn(times: int, nodes: int) -> str:
+        steps = tuple(Step(at=20.0 + n, step=3.0, total=9.0, rate=2.5, unit="steps") for n in range(times))
+        loads = {
+            node: [NodeLoad(node=node, at=20.0, cores=1.5 + node, memory=64 << 20, ranks={})] * times
+            for node in range(nodes)
+        }
+        return page([replace(lost_then_done(), steps=steps, loads=loads)], stack="x", now=0)
+
+    once = drawn(1, 1)
+    assert once.count("<svg") == 1  # the timeline
+    assert "steps 3 of 9, 2.5 steps/s, told once, 20.0 s after it was submitted" in once
+    assert "1.50 cores in use and 64 MiB on 1 node, told once" in once
+    assert "1.50 to 3.50 cores in use and 64 MiB on each of 3 nodes, told once" in drawn(1, 3)
+    assert drawn(2, 3).count("<svg") == 3

@@ -47,10 +47,39 @@ def _run(story: Story) -> str:
         f'<span class="{escape(job.state)}">{escape(job.state)}</span></h2>'
         + _table([(k, v) for k, v in _facts(story) if v])
         + (f"<h3>Phases</h3>{figures.timeline(story)}{_phases(story)}" if story.spans else "")
-        + (f"<h3>Progress</h3>{figures.progress(story)}" if story.steps else "")
-        + (f"<h3>What the ranks take of each node</h3>{figures.loads(story)}" if story.loads else "")
+        + (f"<h3>Progress</h3>{_progress(story)}" if story.steps else "")
+        + (f"<h3>What the ranks take of each node</h3>{_loads(story)}" if story.loads else "")
         + (f"<h3>Lost nodes</h3>{_setbacks(story)}" if story.setbacks else "")
     )
+
+
+def _progress(story: Story) -> str:
+    """A chart, or in words the one report that would be a dot in it."""
+    if len(story.steps) > 1:
+        return figures.progress(story)
+    [step] = story.steps
+    total = f" of {step.total:g}" if step.total else ""
+    rate = f", {step.rate:.3g} {step.unit}/s" if step.rate else ""
+    after = step.at - story.job.created
+    return (
+        f"<p>{escape(f'{step.unit} {step.step:g}{total}{rate}, told once, {after:.1f} s after it was submitted')}</p>"
+    )
+
+
+def _loads(story: Story) -> str:
+    """A chart, or in words what no node told twice."""
+    if any(len(told) > 1 for told in story.loads.values()):
+        return figures.loads(story)
+    found = [load for told in story.loads.values() for load in told]
+    cores = _range([load.cores for load in found], ".2f")
+    memory = _range([load.memory / figures.MIB for load in found], ".0f")
+    nodes = "1 node" if len(found) == 1 else f"each of {len(found)} nodes"
+    return f"<p>{cores} cores in use and {memory} MiB on {nodes}, told once</p>"
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    least, most = format(min(values), form), format(max(values), form)
+    return least if least == most else f"{least} to {most}"
 
 
 def _facts(story: Story) -> list[tuple[str, str]]:
