@@ -10,6 +10,8 @@ from workload.contract import EXIT_MEANINGS, ExitCode
 
 STATES: Final = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED"})
+# The name of the small jobs that tutti itself submits to reach the shared folder: lists, which know no tags, fold them.
+ERRAND: Final = "tutti-data"
 NO_CODE: Final = 1  # the exit code of a job that failed without one: cancelled, timed out, never started
 
 

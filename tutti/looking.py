@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tutti import capsule
 from tutti.errors import Problem, TuttiError
 from tutti.job import Job
+from tutti.jobs import ERRAND
 from tutti.run import Run
 from workload.contract import SHARED_SCHEME
 from workload.settings import InputTo
@@ -32,7 +33,7 @@ def shared_inputs(kept: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 def changes(cluster: Cluster, kept: Mapping[str, Any], uris: list[str]) -> list[Problem]:
     """How these inputs differ from what the run found."""
-    job = Job(command=COMMAND, name="look", mpi="none", input=tuple(uris), input_to=InputTo.SHARED)
+    job = Job(command=COMMAND, name=ERRAND, mpi="none", input=tuple(uris), input_to=InputTo.SHARED)
     try:
         run = Run.submit(job, cluster)  # an InputError where no pool takes it
         code = run.wait_or_end().code

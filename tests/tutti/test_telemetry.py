@@ -9,7 +9,7 @@ import pytest
 from tutti.cli.screen import bar
 from tutti.cli.status import folded, many
 from tutti.core.events import Happening, parse_event, parse_line
-from tutti.jobs import Summary
+from tutti.jobs import ERRAND, Summary
 from tutti.telemetry import summed
 from workload.contract import EVENT_MARK
 
@@ -58,6 +58,21 @@ def test_a_sweep_is_one_line_of_a_list_and_jobs_stay_theirs() -> None:
         (jobs[1].id[:13], "other", "RUNNING", "2"),
     ]
     assert len(many(jobs, 50, fold=False).splitlines()) == 1 + 4 + 1
+
+
+def test_tutti_s_own_jobs_for_data_are_one_line_of_a_list_and_one_alone_is_a_job() -> None:
+    jobs = [job(0, ERRAND), job(1, "mine"), job(2, ERRAND, "FAILED", 7), job(3, ERRAND)]
+    assert [row[:4] for row in folded(jobs)] == [
+        ("data", ERRAND, "2 RUNNING,1 FAILED", "x3"),
+        (jobs[1].id[:13], "mine", "RUNNING", "2"),
+    ]
+    *_, last = many(jobs, 50).splitlines()
+    assert last == "3 of them moved or looked at data on shared: (--points shows each)"
+    whole = many(jobs, 50, fold=False)
+    assert all(j.id[:13] in whole for j in jobs)
+    assert [row[0] for row in folded(jobs[:2])] == [j.id[:13] for j in jobs[:2]]
+    live = many(jobs, 50, {jobs[1].id: bar(0.4, 10)}).splitlines()
+    assert ["40%" in text for text in live[1:3]] == [False, True]
 
 
 def test_progress_bars_stand_in_the_live_list() -> None:

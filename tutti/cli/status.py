@@ -14,7 +14,7 @@ import typer
 from tutti.cli.common import Json, checked_queues, cluster_of, new_app
 from tutti.cli.logs import seconds
 from tutti.cli.screen import ago, as_json, bar, height, redraw, table, trouble
-from tutti.jobs import ENDED, STATES, Details, Node, Summary
+from tutti.jobs import ENDED, ERRAND, STATES, Details, Node, Summary
 from tutti.values import in_words
 from workload.documents import program_of
 
@@ -41,7 +41,9 @@ def status(
     queue: Annotated[list[str] | None, typer.Option("--queue", "-q", help="only jobs of this queue")] = None,
     since: Annotated[str, typer.Option("--since", help="only jobs created in the last 2h, 7d ...")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="so many lines at most")] = 50,
-    points: Annotated[bool, typer.Option("--points", help="a line for each point of a sweep")] = False,
+    points: Annotated[
+        bool, typer.Option("--points", help="a line for each point of a sweep and each of tutti's own jobs")
+    ] = False,
     whole: Annotated[bool, typer.Option("--details", "-d", help="each job with all facts and its nodes")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="again every 2 s, until all have ended")] = False,
     json: Json = False,
@@ -119,7 +121,7 @@ def known_states(word: str) -> list[str]:
 
 
 def many(jobs: Sequence[Summary], limit: int, bars: Mapping[str, str] | None = None, *, fold: bool = True) -> str:
-    """A table of jobs, a sweep in one line; with progress bars where they are known."""
+    """A table of jobs, a sweep in one line, and so tutti's own jobs; with progress bars where they are known."""
     if not jobs:
         return "no jobs"
     rows = folded(jobs) if fold else [_row(j) for j in jobs]
@@ -130,34 +132,44 @@ def many(jobs: Sequence[Summary], limit: int, bars: Mapping[str, str] | None = N
     text = table(head, rows[:limit], give=1, colour=2)
     counts = ", ".join(f"{sum(j.state == s for j in jobs)} {s}" for s in STATES if any(j.state == s for j in jobs))
     more = f"; the newest {limit} lines shown (-n for more)" if len(rows) > limit else ""
-    return f"{text}\n{len(jobs)} job{'s' if len(jobs) != 1 else ''}: {counts}{more}"
+    own = sum(j.name == ERRAND for j in jobs) if fold else 0
+    hidden = f"\n{own} of them moved or looked at data on shared: (--points shows each)" if own > 1 else ""
+    return f"{text}\n{len(jobs)} job{'s' if len(jobs) != 1 else ''}: {counts}{more}{hidden}"
 
 
 def folded(jobs: Sequence[Summary]) -> list[tuple[str, ...]]:
-    """A line a job; the points of a sweep are one line, where its newest job stands."""
+    """A line a job; a sweep's points are one line, where its newest job stands, and tutti's own errands are one."""
     groups = _groups(jobs)
-    return [_row(members[0]) if sweep is None else _sweep_row(sweep, members) for sweep, members in groups]
+    return [_row(members[0]) if name is None else _group_row(name, members) for name, members in groups]
 
 
 def _groups(jobs: Sequence[Summary]) -> list[tuple[str | None, list[Summary]]]:
+    """What a line is of: a group's name and its jobs, or None and one job. A single errand is a job as any."""
+    errands = sum(job.name == ERRAND for job in jobs)
     found: dict[str, tuple[str | None, list[Summary]]] = {}
     for job in jobs:
         match = SWEPT.fullmatch(job.name)
-        key = match[1] if match else job.id
-        found.setdefault(key, (match[1] if match else None, []))[1].append(job)
+        name = match[1] if match else ERRAND if job.name == ERRAND and errands > 1 else None
+        found.setdefault(name or job.id, (name, []))[1].append(job)
     return list(found.values())
 
 
 def _ids(jobs: Sequence[Summary], *, fold: bool) -> list[str]:
-    return (
-        [members[0].id if sweep is None else "" for sweep, members in _groups(jobs)] if fold else [j.id for j in jobs]
-    )
+    return [members[0].id if name is None else "" for name, members in _groups(jobs)] if fold else [j.id for j in jobs]
 
 
-def _sweep_row(sweep: str, jobs: Sequence[Summary]) -> tuple[str, ...]:
+def _group_row(name: str, jobs: Sequence[Summary]) -> tuple[str, ...]:
     counts = ",".join(f"{sum(j.state == s for j in jobs)} {s}" for s in STATES if any(j.state == s for j in jobs))
     failed = next((j.exit_code for j in jobs if j.state == "FAILED"), None)
-    return ("sweep", sweep, counts, f"x{len(jobs)}", ago(jobs[0].created), _code("", failed), jobs[0].queue)
+    return (
+        "data" if name == ERRAND else "sweep",
+        name,
+        counts,
+        f"x{len(jobs)}",
+        ago(jobs[0].created),
+        _code("", failed),
+        jobs[0].queue,
+    )
 
 
 def _row(job: Summary) -> tuple[str, ...]:

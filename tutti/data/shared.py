@@ -24,6 +24,7 @@ from tutti.data.onnode import key_of
 from tutti.data.place import Entry, Tell, silent
 from tutti.errors import NotFoundError, ServiceError
 from tutti.job import Job
+from tutti.jobs import ERRAND
 from workload.contract import EVENT_MARK, PASSING, SHARED_SCHEME
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def _run(
     for name, body in ((PROGRAM, program), ("order.json", json.dumps(order).encode())):
         cluster.s3.put_object(Bucket=passing.bucket, Key=passing.key("in", name), Body=body)
     where = f"s3://{passing.bucket}/{passing.prefix}"
-    job = Job(command=COMMAND, name="data", mpi="none", timeout=timeout, input=(f"{where}in/",), output=(where + out,))
+    job = Job(command=COMMAND, name=ERRAND, mpi="none", timeout=timeout, input=(f"{where}in/",), output=(where + out,))
     run = Run.submit(job, cluster)
     details = run.wait_or_end()
     key = passing.key(out, "node-0/answer.json")

@@ -21,6 +21,7 @@ from tutti.data.bucket import Object
 from tutti.data.crew import ChangedError, each
 from tutti.data.files import nothing
 from tutti.data.onnode import half_name
+from tutti.jobs import ERRAND
 from tutti.listing import list_jobs
 from tutti.run import Run
 from workload.contract import PASSING
@@ -275,7 +276,7 @@ def test_a_sync_that_is_interrupted_goes_on_with_the_rest(
 
 
 def data_jobs(cluster: Cluster) -> int:
-    return sum(job.name == "data" for job in list_jobs(cluster))
+    return sum(job.name == ERRAND for job in list_jobs(cluster))
 
 
 def test_the_shared_folder_is_reached_through_a_small_job(tutti: Tutti, cluster: Cluster, tmp_path: Path) -> None:
