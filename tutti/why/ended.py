@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from typing import Final
 
 from tutti.jobs import Node
 from tutti.why.facts import Facts, Finding
-from workload.contract import ExitCode
+from workload.contract import SAYS, SHARED_SCHEME, ExitCode
 
+NOT_EXECUTABLE: Final = 126  # POSIX, as 127: was not found
 NAMED: Final = 4  # nodes that a cause names one by one
 
 # What stands in a reason of AWS's -> (code, cause, remedy). The first that matches wins, so the narrow come first.
@@ -88,7 +90,7 @@ _OWN_WORDS: Final = (
 _CODES: Final = {
     ExitCode.SETTINGS: "Mend what the log names and submit it again.",
     ExitCode.REFUSED: "A node of another attempt or another stack knocked: look at the log, and submit it again.",
-    ExitCode.STAGING: "The log names the file. Outputs that could not be uploaded lie on the shared folder, under output/.",
+    ExitCode.STAGING: "WHERE Outputs that could not be uploaded lie on the shared folder, under output/.",
     ExitCode.STOPPED: "Go on from the checkpoint: tutti resume ID.",
     ExitCode.STALLED: "The log has a stack of every rank at the time: most often two ranks wait for each other. A longer --hang-after helps a slow program.",
     ExitCode.MISSING: "Capacity came too late for some nodes. Submit it again, or with a longer --join-timeout.",
@@ -99,7 +101,11 @@ _CODES: Final = {
 
 # What stands in the last lines of a log -> (code, cause, remedy). A rank that a signal ended (a code above 128) died of
 # something else than what it lacks, of which a log may well speak in passing.
+# An input or output in the runtime's words: up to what is said of it.
+_PLACE: Final = rf"(?:s3://|{SHARED_SCHEME}).+?(?=: |$)"
+_RANK_ENDED: Final = re.compile(rf"{SAYS}node \d+: rank \d+")
 _LACKS: Final = frozenset({"no-module", "no-library", "no-file", "not-allowed"})
+_NO_FILE: Final = ("no-file", "the program did not find {0}", "Stage it in with --input; ranks find it under input/.")
 _LOG: Final = (
     (r"exec format error", "architecture", *_FOR_ANOTHER),
     (r"ModuleNotFoundError: No module named '?([\w.]+)", "no-module", "the program imports {0}, which the image lacks",
@@ -112,11 +118,12 @@ _LOG: Final = (
      "Write less to scratch, or have the operator raise disk_gib of the pool; the shared folder has no such limit."),
     (r"(?:MemoryError|Cannot allocate memory|std::bad_alloc|SIGKILL \(137\), out of memory)", "out-of-memory", "the program ran out of memory",
      "Submit it with more --memory, on more nodes, or with fewer --ranks-per-node."),
-    (r"(?:can't open file|cannot open|No such file or directory)[: ]+'?([^'\n:]+)", "no-file", "the program did not find {0}",
-     "Stage it in with --input; ranks find it under input/."),
+    (r"(?:can't open file|[Cc]annot open(?: file)?|No such file or directory)[: ]+'?([^'\n:]+)", *_NO_FILE),
     (r"AccessDenied|not authorized to perform: ([\w:]+)", "not-allowed", "the job role may not do what the program asks of AWS",
      "A job sees its group's prefix in the bucket and its own secrets alone: ask the operator for more."),
 )  # fmt: skip
+# How coreutils and shells say it (`cat: x: No such file or directory`): often in passing, so it counts as a last word alone.
+_MISSED: Final = re.compile(r"(?:'(?P<quoted>[^'\n]+)'|(?:^|: )(?P<plain>[^':\n]+)): No such file or directory$")
 
 
 def said_by_aws(facts: Facts) -> Finding | None:
@@ -156,11 +163,14 @@ def our_code(facts: Facts) -> Finding | None:
     if job is None or job.exit_code not in _CODES:
         return None
     code = ExitCode(job.exit_code)
+    evidence = _last_of_ours(facts)
+    place = re.search(_PLACE, evidence) if code is ExitCode.STAGING else None
+    where = f"See whether it is there: tutti data ls {shlex.quote(place[0])}." if place else "The log names the file."
     return Finding(
         code=f"exit-{int(code)}",
-        cause=code.meaning + _of_nodes(facts, code),
-        remedy=_CODES[code].replace("ID", job.id),
-        evidence=_last_of_ours(facts),
+        cause=code.meaning + (f": {place[0]}" if place else "") + _of_nodes(facts, code),
+        remedy=_CODES[code].replace("ID", job.id).replace("WHERE", where),
+        evidence=evidence,
     )
 
 
@@ -173,7 +183,17 @@ def said_by_program(facts: Facts) -> Finding | None:
             if (match := re.search(pattern, line)) and not (code in _LACKS and (job.exit_code or 0) > 128):
                 words = cause.format(*(match.groups() or ("",)))
                 return Finding(code=code, cause=words, remedy=remedy, evidence=line)
-    return None
+    return _missed(facts)
+
+
+def _missed(facts: Facts) -> Finding | None:
+    """A file that the program's last line says is not there. Of a program that is not there its code speaks (126, 127)."""
+    own = [line for line in facts.log if not line.startswith(SAYS)]
+    match = _MISSED.search(own[-1]) if own else None
+    if match is None or facts.job is None or (facts.job.exit_code or 0) >= NOT_EXECUTABLE:
+        return None
+    code, cause, remedy = _NO_FILE
+    return Finding(code=code, cause=cause.format(match["quoted"] or match["plain"]), remedy=remedy, evidence=own[-1])
 
 
 def its_code(facts: Facts) -> Finding | None:
@@ -181,7 +201,7 @@ def its_code(facts: Facts) -> Finding | None:
     job = facts.job
     if job is None or job.state != "FAILED":
         return None
-    evidence = "\n".join(list(dict.fromkeys(facts.log))[-5:])  # ranks that fail alike say the same
+    evidence = _last_of_program(facts)
     match job.exit_code:
         case None:
             return Finding(
@@ -190,7 +210,7 @@ def its_code(facts: Facts) -> Finding | None:
                 remedy="Look at the log: tutti logs ID.",
                 evidence=evidence,
             )
-        case 126:
+        case code if code == NOT_EXECUTABLE:
             return Finding(
                 code="not-executable",
                 cause="the program is not executable",
@@ -269,6 +289,13 @@ def _how_far(node: Node) -> str:
     ran = node.attempts[-1].stream if node.attempts else node.stream
     state = f"started and is {node.state}" if ran else f"did not start and is {node.state}"
     return state + (f": {reason}" if reason else "")
+
+
+def _last_of_program(facts: Facts) -> str:
+    """The program's last lines, and how ranks ended; where there are none, the runtime's last word."""
+    lines = [line for line in facts.log if not line.startswith(SAYS) or _RANK_ENDED.match(line)]
+    # ranks that fail alike say the same
+    return "\n".join(list(dict.fromkeys(lines or facts.log[-1:]))[-5:])
 
 
 def _last_of_ours(facts: Facts) -> str:

@@ -180,6 +180,45 @@ def test_what_ranks_say_alike_is_evidence_once() -> None:
     assert found.evidence == "bound\nno mesh"
 
 
+def test_what_the_runtime_says_of_itself_is_no_evidence_of_the_program_s_failure() -> None:
+    runtime = ("tutti: 2 ranks on 1 node: 2 a node", "tutti: CPUs of node 0's local ranks: 0 1")
+    ended = "tutti: node 0: rank 1 ended with 9"
+    found = diagnose(failed(9, log=(*runtime, "no mesh", ended)))
+    assert found is not None
+    assert found.evidence == f"no mesh\n{ended}"
+    silent = diagnose(failed(9, log=runtime))
+    assert silent is not None
+    assert silent.evidence == runtime[-1]
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("cat: nofile.txt: No such file or directory", "nofile.txt"),
+        ("ls: cannot access 'my file': No such file or directory", "my file"),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'mesh.dat'", "mesh.dat"),
+        ("At line 3 of file a.f90: Cannot open file 'mesh.dat': No such file or directory", "mesh.dat"),
+    ],
+)
+def test_a_file_that_is_not_there_is_named(line: str, name: str) -> None:
+    found = diagnose(failed(1, log=(line, "tutti: node 0: rank 0 ended with 1")))
+    assert found is not None
+    assert (found.code, found.cause, found.evidence) == ("no-file", f"the program did not find {name}", line)
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/dev/my case/nobody", "shared:input/nobody"])
+def test_an_input_that_could_not_be_moved_is_named_in_the_cause(place: str) -> None:
+    for line in (f"tutti: node 0: {place}: nothing is there: no such object", f"tutti: node 0: {place}"):
+        found = diagnose(failed(212, log=("tutti: 2 ranks", line)))
+        assert found is not None
+        assert found.cause == f"staging failed: an input or output could not be moved: {place}"
+        assert "tutti data ls " in found.remedy
+    unnamed = diagnose(failed(212, log=("tutti: node 0: no space for 3 files",)))
+    assert unnamed is not None
+    assert unnamed.cause == "staging failed: an input or output could not be moved"
+    assert unnamed.remedy.startswith("The log names the file.")
+
+
 def test_the_numbers_are_in_the_words() -> None:
     found = diagnose(facts(queue=replace(QUEUE, environments=(replace(ENVIRONMENT, max_vcpus=16),))))
     assert found is not None
