@@ -125,9 +125,8 @@ def _not_found(cluster: Cluster, word: str, jobs: Sequence[Summary] | None = Non
         known,
         key=lambda j: -max(SequenceMatcher(None, word, j.id).ratio(), SequenceMatcher(None, word, j.name).ratio()),
     )[:3]
-    return NotFoundError(
-        f"no job {word!r} on cluster {cluster.card.stack}; nearest: {', '.join(f'{j.id} ({j.name})' for j in near)}"
-    )
+    names = ", ".join(f"{j.id[:13]} ({j.name})" for j in near)
+    return NotFoundError(f"no job {word!r} on cluster {cluster.card.stack}; nearest: {names}")
 
 
 def _of_queue(batch: BatchClient, queue: str, states: Sequence[str], since: float) -> list[dict[str, Any]]:

@@ -258,7 +258,7 @@ def test_ctrl_c_while_waiting_leaves_the_job_alone(sleeper: Run, twin_home: Path
 def test_an_unknown_id_is_told_with_the_nearest(tutti: Tutti, done: Run) -> None:
     told = tutti("status", done.id[:-4] + "beef")
     assert told.returncode == 3
-    assert done.id in told.stderr
+    assert f"nearest: {done.id[:13]} " in told.stderr
     assert "no job" in told.stderr
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from tutti.cli.gauge import Gauge
-from tutti.cli.screen import OF_NODE, OF_STATE, paint, say, trouble
+from tutti.cli.screen import OF_NODE, OF_STATE, fitted, paint, say, trouble
 from tutti.cli.screen import as_json as to_json
 from tutti.core.bill import money
 from tutti.core.events import in_words, parse_event
@@ -108,9 +108,15 @@ def rendered(line: LogLine, *, events: bool, out: TextIO) -> str | None:
     if happening is None or events:
         if said.text.startswith(SAYS):
             colour = "red" if LOSS in said.text else "dim"
-            return f"{head} {paint(said.text, colour, stream=out)}"
+            return f"{head} {paint(_beside(place, said.text, out), colour, stream=out)}"
         return f"{head} {said.text}"
     if happening.event in QUIET:
         return None
     colour = OF_STATE["FAILED"] if happening.event is Event.STOPPING else "bold"
-    return f"{head} {paint(in_words(happening), colour, stream=out)}"
+    return f"{head} {paint(_beside(place, in_words(happening), out), colour, stream=out)}"
+
+
+def _beside(place: str, words: str, out: TextIO) -> str:
+    """Words of the runtime's own, folded to the right of node and rank; a program's lines stay as they are."""
+    before = f"{place} "
+    return fitted(before + words, out, indent=len(before)).removeprefix(before)

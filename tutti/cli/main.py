@@ -136,7 +136,7 @@ def root(
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; every error becomes words on stderr and an exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    warnings.showwarning = lambda message, *_, **__: print(f"tutti: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_, **__: _tell(str(message))
     code = _run(arguments)
     try:
         sys.stdout.flush()
@@ -154,7 +154,7 @@ def _run(arguments: list[str]) -> int:
         result = app(words, prog_name="tutti", standalone_mode=False, obj=Call(program=program))
     except (KeyboardInterrupt, InterruptedByUserError) as error:
         command = next((word for word in arguments if word in COMMANDS), "")
-        print(f"tutti: {str(error) or LEFT.get(command, JOBS_GO_ON)}", file=sys.stderr)
+        _tell(str(error) or LEFT.get(command, JOBS_GO_ON))
         return Exit.INTERRUPTED
     except (BrokenPipeError, ReaderGoneError):
         _quiet_stdout()
@@ -195,15 +195,15 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, typer.Exit):
         return error.exit_code
     if isinstance(error, typer.Abort):
-        print("tutti: interrupted", file=sys.stderr)
+        _tell("interrupted")
         return Exit.INTERRUPTED
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's usage errors
         context = getattr(error, "ctx", None)
         hint = f" ({context.command_path} --help)" if context is not None else ""
-        print(f"tutti: {error.format_message()}{hint}", file=sys.stderr)
+        _tell(f"{error.format_message()}{hint}")
         return int(error.exit_code)
     if isinstance(error, OSError) and error.filename is not None:
-        print(f"tutti: {error.filename}: {error.strerror}", file=sys.stderr)
+        _tell(f"{error.filename}: {error.strerror}")
         return Exit.NOT_FOUND if isinstance(error, FileNotFoundError) else Exit.FAILED
     if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
         return _unwritten(error)
@@ -214,13 +214,19 @@ def _unwritten(error: OSError) -> int:
     """The answer could not be written: the disk below it is full, or fails. What the command did, it did."""
     _quiet_stdout()
     words = f"the answer cannot be written: {error.strerror}; what was submitted or changed stays so (tutti status)"
-    print(f"tutti: {words}", file=sys.stderr)
+    _tell(words)
     return Exit.FAILED
 
 
 def _say(error: TuttiError) -> None:
     for line in str(error).splitlines():
-        print(f"tutti: {line}", file=sys.stderr)
+        _tell(line)
+
+
+def _tell(words: str) -> None:
+    from tutti.cli.screen import fitted  # noqa: PLC0415  only where there is something to say
+
+    print(fitted(f"tutti: {words}", sys.stderr), file=sys.stderr)
 
 
 def _quiet_stdout() -> None:

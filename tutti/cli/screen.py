@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from typing import Any, Final, TextIO
@@ -50,6 +51,21 @@ def width() -> int:
 def height() -> int:
     """Lines of the terminal."""
     return shutil.get_terminal_size((WIDTH, HEIGHT)).lines
+
+
+def fitted(text: str, stream: TextIO | None, *, indent: int = 2) -> str:
+    """Words folded between words where a terminal is too narrow; in a pipe or a file a message stays one line.
+
+    `indent`: of the lines that go on.
+    """
+    if stream is None or not stream.isatty():
+        return text
+    room, pad = max(WIDTH // 2, width()), " " * indent
+    return "\n".join(line if len(line) <= room else _folded(line, room, pad) for line in text.splitlines())
+
+
+def _folded(line: str, room: int, pad: str) -> str:
+    return textwrap.fill(line, room, subsequent_indent=pad, break_long_words=False, break_on_hyphens=False)
 
 
 def redraw(text: str) -> None:
@@ -123,7 +139,7 @@ def bar(share: float, cells: int = 20) -> str:
 
 def say(text: str, colour: str = "dim") -> None:
     """A word of the tool's own: on stderr, so that stdout holds results alone."""
-    print(paint(text, colour, stream=sys.stderr), file=sys.stderr, flush=True)
+    print(paint(fitted(text, sys.stderr), colour, stream=sys.stderr), file=sys.stderr, flush=True)
 
 
 def trouble(words: str) -> None:

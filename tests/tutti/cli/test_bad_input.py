@@ -88,7 +88,7 @@ def test_the_nearest_ids_are_shown_for_one_that_is_not_there(tutti: Tutti, clust
     for command in ("status", "logs", "wait", "why", "cancel", "resubmit", "top", "report"):
         done = tutti(command, wrong)
         assert done.returncode == 3, command
-        assert f"no job '{wrong}' on cluster twin; nearest: {run.id} (nearest)" in done.stderr, command
+        assert f"no job '{wrong}' on cluster twin; nearest: {run.id[:13]} (nearest)" in done.stderr, command
 
 
 @pytest.mark.parametrize("closed", ["0<&-", ">&-", "2>&-"])

@@ -54,7 +54,7 @@ def test_a_watched_list_follows_the_terminal_s_size_and_ctrl_c_leaves_it_whole(
         terminal.press("\x03")
         assert terminal.ended() == 130
         assert terminal.whole
-        assert terminal.shown.rstrip().endswith("tutti: interrupted; jobs that were submitted go on")
+        assert " ".join(terminal.shown.split()).endswith("tutti: interrupted; jobs that were submitted go on")
     assert not busy.details().ended
 
 
@@ -121,3 +121,16 @@ def test_ctrl_c_and_no_at_the_question_end_no_job(
         assert terminal.whole
         assert terminal.screen.rstrip().endswith(words)
     assert not busy.details().ended
+
+
+def test_in_a_terminal_of_80_columns_no_message_is_wider(environ: dict[str, str], busy: Run) -> None:
+    plain = {**environ, "NO_COLOR": "1"}
+    with Terminal("submit", "--wait", "--nodes", "1", "--", "true", environ=plain) as terminal:
+        assert terminal.ended() == 0
+        assert "computed" in terminal.screen
+        assert "node 0 of 1 (main)" in terminal.screen
+        assert max(map(len, terminal.screen.splitlines())) <= 80
+    with Terminal("status", f"{busy.id[:-4]}none", environ=plain) as terminal:
+        assert terminal.ended() == 3
+        assert f"{busy.id[:13]} (watched)" in terminal.screen
+        assert max(map(len, terminal.screen.splitlines())) <= 80
