@@ -248,13 +248,13 @@ def test_somebody_at_a_terminal_is_asked_before_files_go_and_sees_how_far_it_is(
     with Terminal("data", "sync", str(here), name, "--delete", environ=clean_environ(twin_home)) as terminal:
         terminal.until(r"remove 1 file of s3://.* \(other\)\? \[y/N\]")
         terminal.press("n\n")
-        terminal.until("nothing was changed")
+        terminal.until(r"nothing\s+was\s+changed")
         assert terminal.process.wait(30) == 0
     with Terminal("data", "sync", str(here), name, "--delete", environ=clean_environ(twin_home)) as terminal:
         terminal.until(r"\[y/N\]")
         terminal.press("y\n")
         terminal.until(r"\[#*\.*\] +\d+%  .* of 30.0 MiB, 1 files, .*/s")
-        terminal.until("1 file sent, 1 removed, 1 the same")
+        terminal.until(r"1\s+file\s+sent,\s+1\s+removed,\s+1\s+the\s+same")
         assert terminal.process.wait(30) == 0
 
 
@@ -265,7 +265,7 @@ def test_a_sync_that_is_interrupted_goes_on_with_the_rest(
     with Terminal("data", "sync", str(here), name, environ=clean_environ(twin_home)) as terminal:
         terminal.until(r"\[#*\.*\] +\d+% ")
         terminal.press("\x03")
-        terminal.until("the same command goes on with the rest")
+        terminal.until(r"the\s+same\s+command\s+goes\s+on\s+with\s+the\s+rest")
         assert terminal.process.wait(30) == 130
     arrived = len(keys(cluster, f"{name}/"))
     assert 0 < arrived < 400
