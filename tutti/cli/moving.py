@@ -24,7 +24,8 @@ class Moving:
         self._lock = threading.Lock()
         self._files, self._of = files, of
         self._moved = 0
-        self._begun = self._drawn = time.monotonic()
+        self._begun = time.monotonic()
+        self._drawn = self._begun - (EVERY_S if self._live else 0)  # at a terminal the first bytes are seen at once
 
     def __enter__(self) -> Self:
         return self
@@ -64,4 +65,4 @@ def in_words(moved: int, *, of: int, files: int, seconds: float) -> str:
     speed = f"{size(moved / max(seconds, EVERY_S))}/s"
     if not of:
         return f"{size(moved)} moved, {speed}"
-    return f"{bar(min(1.0, moved / of))}  {size(moved)} of {size(of)}, {files} files, {speed}"
+    return f"{bar(min(1.0, moved / of))}  {size(moved)} of {size(of)}, {files} file{'s' * (files != 1)}, {speed}"

@@ -253,7 +253,7 @@ def test_somebody_at_a_terminal_is_asked_before_files_go_and_sees_how_far_it_is(
     with Terminal("data", "sync", str(here), name, "--delete", environ=clean_environ(twin_home)) as terminal:
         terminal.until(r"\[y/N\]")
         terminal.press("y\n")
-        terminal.until(r"\[#*\.*\] +\d+%  .* of 30.0 MiB, 1 files, .*/s")
+        terminal.until(r"\[#*\.*\] +\d+%  .* of 30.0 MiB, 1 file, .*/s")
         terminal.until(r"1\s+file\s+sent,\s+1\s+removed,\s+1\s+the\s+same")
         assert terminal.process.wait(30) == 0
 
@@ -263,7 +263,7 @@ def test_a_sync_that_is_interrupted_goes_on_with_the_rest(
 ) -> None:
     name, here = f"sync/{uuid4().hex}", filled(tmp_path / "here", tuple(f"{n:03d}" for n in range(400)))
     with Terminal("data", "sync", str(here), name, environ=clean_environ(twin_home)) as terminal:
-        terminal.until(r"\[#*\.*\] +\d+% ")
+        terminal.until(r"\] +[1-9]\d*% ")  # at 0 % none has arrived
         terminal.press("\x03")
         terminal.until(r"the\s+same\s+command\s+goes\s+on\s+with\s+the\s+rest")
         assert terminal.process.wait(30) == 130
