@@ -68,14 +68,14 @@ def progress(story: Story) -> str:
     points = _dots(len(times))
     axes.plot(times, [s.step for s in story.steps], color="#3d7d4f", **points)
     axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
+    _from_zero(axes)
     axes.set_ylabel(unit)
     axes.set_xlabel("seconds since it was submitted")
     if any(s.rate for s in story.steps):
         rates = axes.twinx()
         known = [(at, s.rate) for at, s in zip(times, story.steps, strict=True) if s.rate]
         rates.plot([at for at, _ in known], [rate for _, rate in known], color="#c97b63", linewidth=0.8, **points)
-        rates.set_ylim(bottom=0)
+        _from_zero(rates)
         rates.spines["top"].set_visible(False)
         rates.set_ylabel(f"{unit}/s", color="#c97b63")
     return _svg(figure)
@@ -94,7 +94,7 @@ def loads(story: Story) -> str:
         _lines(axes, series) if len(series) <= LINES_APART else _band(axes, series)
         axes.set_ylabel(unit)
         axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
     below.set_xlabel("seconds since it was submitted")
     return _svg(figure)
 
@@ -117,6 +117,11 @@ def scaling(points: Sequence[tuple[int, float]], model: Scaling) -> str:
     axes.set_ylabel("seconds of computing")
     axes.legend(fontsize=8, frameon=False)
     return _svg(figure)
+
+
+def _from_zero(axes: Axes) -> None:
+    """With room above the highest line, which would else lie on the edge."""
+    axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
 
 
 def _dots(count: int) -> dict[str, Any]:
