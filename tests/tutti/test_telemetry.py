@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tutti.cli.screen import bar
-from tutti.cli.status import folded, many
+from tutti.cli.status import AROUND, folded, many
 from tutti.core.events import Happening, parse_event, parse_line
 from tutti.jobs import ERRAND, Summary
 from tutti.telemetry import summed
@@ -62,6 +62,7 @@ def test_a_sweep_is_one_line_of_a_list_and_jobs_stay_theirs() -> None:
 
 def test_tutti_s_own_jobs_for_data_are_one_line_of_a_list_and_one_alone_is_a_job() -> None:
     jobs = [job(0, ERRAND), job(1, "mine"), job(2, ERRAND, "FAILED", 7), job(3, ERRAND)]
+    assert len(many(jobs, 1).splitlines()) == 1 + AROUND, "a watched table of so many jobs fits its screen"
     assert [row[:4] for row in folded(jobs)] == [
         ("data", ERRAND, "2 RUNNING,1 FAILED", "x3"),
         (jobs[1].id[:13], "mine", "RUNNING", "2"),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 app = new_app()
 NODES_SHOWN = 64
 EVERY_S = 2.0
+AROUND = 3  # lines of a table that are no jobs: its head, its counts, what is folded
 SWEPT = re.compile(r"(.+-[0-9a-f]{6})-\d{5,}(?:-r\d+)?")  # the name of a sweep's point: tutti.core.sweeping
 
 
@@ -82,7 +83,7 @@ def status(
             print(as_json([asdict(j) for j in jobs]), flush=True)
         elif watch:
             bars = patience.through(progress, cluster, jobs)
-            redraw(many(jobs, min(limit, max(1, height() - 3)), bars, fold=not points))
+            redraw(many(jobs, min(limit, max(1, height() - 1 - AROUND)), bars, fold=not points))
         else:
             print(many(jobs, limit, fold=not points))
         if not watch or not any(j.state not in ENDED for j in jobs):
